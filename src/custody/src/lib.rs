@@ -1,0 +1,1 @@
+//! Secrets in memory and where to get them: files, systemd credentials, Vault.

@@ -1,0 +1,1 @@
+//! The vocabulary: money, positions, orders, executions, keys, environments, freshness.

@@ -1,0 +1,1 @@
+//! Journal rows, canonical bytes, hash chain, checkpoints, verifier; the SQLite store beside it.

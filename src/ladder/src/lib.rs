@@ -1,0 +1,1 @@
+//! Exact integer drawdown ladder: NAV, anchors, rungs, latches, room.

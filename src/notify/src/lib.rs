@@ -1,0 +1,1 @@
+//! Alerts: Telegram and in-app, with deduplication, acknowledgement and escalation.

@@ -1,0 +1,1 @@
+//! Challenge bytes, enrolment and assertion verification: what a touch proves.

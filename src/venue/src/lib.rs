@@ -1,0 +1,1 @@
+//! Bybit V5, read-only: signing, reading, streaming.

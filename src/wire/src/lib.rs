@@ -1,0 +1,1 @@
+//! Messages and framing between the components, and peer credentials.
