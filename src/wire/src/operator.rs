@@ -8,6 +8,7 @@ use crate::Signed;
 use fusebox_domain::{
     AccountName, Decimal, Environment, KeyName, KeyRole, ObservedKey, Scope, Uid,
 };
+use fusebox_touch::{Application, Assertion, CredentialId, Nonce, PlanHash, PublicKey};
 use serde::{Deserialize, Serialize};
 
 /// What the console may ask.
@@ -30,8 +31,8 @@ pub enum Request {
     },
     /// The signed challenge: starts the run, then steps and the result follow on this connection.
     Execute {
-        /// Nonce of the challenge, hex.
-        nonce: String,
+        /// Nonce of the challenge.
+        nonce: Nonce,
         /// What the key signed.
         assertion: Assertion,
     },
@@ -89,17 +90,6 @@ pub enum Wish {
         /// Why, in the operator's words.
         reason: String,
     },
-}
-
-/// What a security key answered, whichever way it came (USB or SSH agent).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Assertion {
-    /// Credential id, base64.
-    pub credential_id: String,
-    /// Authenticator data, 37 bytes: SHA-256 of the application, flags, counter; base64.
-    pub auth_data: String,
-    /// Signature: 64 raw bytes (Ed25519) or DER (ES256); base64.
-    pub signature: String,
 }
 
 /// What the revoker answers.
@@ -247,8 +237,8 @@ pub struct Plan {
     pub title: String,
     /// The environment.
     pub environment: Environment,
-    /// SHA-256 of the canonical plan, hex.
-    pub hash: String,
+    /// SHA-256 of the canonical plan.
+    pub hash: PlanHash,
     /// The six words of that hash.
     pub words: Vec<String>,
     /// The canonical plan itself, so that anyone can check the hash.
@@ -287,14 +277,8 @@ pub struct PlannedKey {
 pub struct Challenge {
     /// The plan that a signature will start.
     pub plan: Plan,
-    /// One-time nonce, hex; names the challenge.
-    pub nonce: String,
-    /// The canonical challenge document, base64: what `src/touch` turns into bytes to sign.
-    pub document: String,
-    /// Issue time, the revoker's wall clock, milliseconds.
-    pub issued_ms: i64,
-    /// Expiry, the same clock.
-    pub expires_ms: i64,
+    /// What a security key signs; its nonce names it.
+    pub document: fusebox_touch::Challenge,
     /// Credentials that may answer.
     pub credentials: Vec<Credential>,
 }
@@ -302,14 +286,12 @@ pub struct Challenge {
 /// A credential that may answer a challenge.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Credential {
-    /// Credential id, base64.
-    pub id: String,
+    /// The handle by which the key knows it.
+    pub id: CredentialId,
     /// Application (relying party id).
-    pub application: String,
-    /// `ed25519` or `es256`.
-    pub algorithm: String,
-    /// Public key, base64.
-    pub public_key: String,
+    pub application: Application,
+    /// Its public key.
+    pub public_key: PublicKey,
     /// The operator's label of the device.
     pub label: String,
     /// Whether it verifies its user (PIN) on every use.
