@@ -1,0 +1,38 @@
+//! The report of a headless run (contract in the design, "Machine-readable contracts").
+
+use crate::watch::Fired;
+use serde::Serialize;
+use serde_json::Value;
+
+#[derive(Debug, Serialize)]
+pub(crate) struct Report {
+    pub(crate) schema: u32,
+    pub(crate) ok: bool,
+    pub(crate) scenario: &'static str,
+    pub(crate) seed: u64,
+    /// What did not happen as it must, in words; empty when `ok`.
+    pub(crate) failures: Vec<String>,
+    pub(crate) rungs: Vec<Fired>,
+    /// The `kill` object as `fusebox kill --json` prints it, or null.
+    pub(crate) kill: Value,
+    pub(crate) journal: Journal,
+    pub(crate) processes: Vec<ProcessRow>,
+    /// Limits that the demo shortens, in milliseconds.
+    pub(crate) shortened: Value,
+    pub(crate) duration_ms: u64,
+}
+
+#[derive(Debug, Default, Serialize)]
+pub(crate) struct Journal {
+    pub(crate) entries: u64,
+    pub(crate) verified: bool,
+    pub(crate) head: String,
+    pub(crate) coverage: Value,
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct ProcessRow {
+    pub(crate) name: &'static str,
+    pub(crate) pid: Option<u32>,
+    pub(crate) rss_kib: Option<u64>,
+}

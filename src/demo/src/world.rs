@@ -1,0 +1,243 @@
+//! The demo's world: a directory for each component, the simulator's endpoints, and the
+//! processes in the order in which they need each other.
+
+use crate::build::Bins;
+use crate::config::{self, Endpoints, Layout};
+use crate::process::{Processes, Spec};
+use crate::{Args, Error};
+use fusebox_authenticator::SoftKey;
+use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use tokio::io::{AsyncBufReadExt, BufReader};
+
+/// How long a process may take to serve its socket.
+const READY_LIMIT: Duration = Duration::from_secs(20);
+
+/// Everything that runs, and where it is.
+#[derive(Debug)]
+pub(crate) struct World {
+    pub(crate) processes: Processes,
+    layout: Layout,
+    endpoints: Endpoints,
+    /// Removed with everything in it when the demo ends, unless it was to be kept.
+    _dir: Option<tempfile::TempDir>,
+}
+
+impl World {
+    pub(crate) async fn start(args: &Args, bins: &Bins) -> Result<Self, Error> {
+        let (root, dir) = root(args.keep.as_deref())?;
+        let layout = Layout::new(&root)?;
+        let mut processes = Processes::default();
+        let endpoints = start_sim(args, bins, &layout, &mut processes).await?;
+        let keys = [
+            SoftKey::create(&layout.demo_key())?,
+            SoftKey::create(&layout.spare_key())?,
+        ];
+        config::write(&layout, &endpoints, &keys)?;
+
+        let daemon = |name, ready: PathBuf, config: PathBuf| Spec {
+            name,
+            program: bins.path(name),
+            args: vec![
+                "--config".to_owned(),
+                config.to_string_lossy().into_owned(),
+                "--lifeline".to_owned(),
+            ],
+            log: layout.log(name),
+            ready: Some(ready),
+        };
+        let recorder = daemon(
+            "fusebox-recorder",
+            layout.append_socket("operator"),
+            layout.config("recorder"),
+        );
+        let breaker = daemon(
+            "fusebox-breaker",
+            layout.socket("feed"),
+            layout.config("breaker"),
+        );
+        let revoker = daemon(
+            "fusebox-revoker",
+            layout.socket("operator"),
+            layout.config("revoker"),
+        );
+        for spec in [recorder, breaker] {
+            let mut process = spec.start(false)?;
+            process.ready(READY_LIMIT).await?;
+            processes.add(process);
+        }
+        // The revoker must know its breakers' public keys, and the console the revoker's.
+        config::write_revoker(&layout, &endpoints)?;
+        let mut process = revoker.start(false)?;
+        process.ready(READY_LIMIT).await?;
+        processes.add(process);
+        config::write_console(&layout)?;
+        Ok(Self {
+            processes,
+            layout,
+            endpoints,
+            _dir: dir,
+        })
+    }
+
+    pub(crate) fn feed_socket(&self) -> PathBuf {
+        self.layout.socket("feed")
+    }
+
+    pub(crate) fn operator_socket(&self) -> PathBuf {
+        self.layout.socket("operator")
+    }
+
+    pub(crate) fn journal_db(&self) -> PathBuf {
+        self.layout.journal_db()
+    }
+
+    pub(crate) fn console_config(&self) -> PathBuf {
+        self.layout.config("console")
+    }
+
+    /// The operator's own directories stay out of it.
+    pub(crate) fn console_env(&self) -> Vec<(&'static str, PathBuf)> {
+        let home = self.layout.of("console");
+        vec![
+            ("XDG_CONFIG_HOME", home.join("config")),
+            ("XDG_STATE_HOME", home.join("state")),
+            ("XDG_CACHE_HOME", home.join("cache")),
+        ]
+    }
+
+    /// Limits that the demo shortens, for the report.
+    pub(crate) fn shortened(&self) -> Value {
+        json!({
+            "blind_ms": config::BLIND_MS,
+            "reduce_verify_ms": config::REDUCE_VERIFY_MS,
+            "watch_ms": config::WATCH_MS,
+        })
+    }
+
+    /// For every key that the report calls dead, the simulator's own log must show a later
+    /// inventory list and that key's own refused probe. Returns what it does not show.
+    pub(crate) async fn unproven_deaths(&self, kill: &Value) -> Vec<String> {
+        let log = match self.request_log().await {
+            Ok(log) => log,
+            Err(e) => return vec![format!("the simulator's log could not be read: {e}")],
+        };
+        let dead = kill["keys"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter(|key| key["verdict"] == "dead");
+        dead.filter_map(|key| key["name"].as_str())
+            .filter(|name| !is_proven(&log, name))
+            .map(|name| format!("the simulator's log does not prove the death of {name}"))
+            .collect()
+    }
+
+    async fn request_log(&self) -> Result<Vec<Value>, Error> {
+        let url = format!("{}/log", self.endpoints.control);
+        let body = reqwest::get(url).await?.bytes().await?;
+        let log: Value = serde_json::from_slice(&body).map_err(Error::Endpoints)?;
+        let rows = log
+            .as_array()
+            .or_else(|| log["log"].as_array())
+            .or_else(|| log["rows"].as_array());
+        Ok(rows.cloned().unwrap_or_default())
+    }
+
+    /// Ends every process; the directory goes with the value.
+    pub(crate) async fn end(&mut self) {
+        self.processes.end().await;
+    }
+}
+
+/// A probe of the key that was refused as unknown, and after the last delete a complete listing
+/// by the manager.
+fn is_proven(log: &[Value], key: &str) -> bool {
+    let time = |row: &Value| row["t_ms"].as_i64().unwrap_or(0);
+    let refused = log.iter().filter(|row| {
+        row["key"] == key && row["path"] == "/v5/user/query-api" && row["code"] == 10003
+    });
+    let Some(probe_ms) = refused.map(time).min() else {
+        return false;
+    };
+    let listed = log
+        .iter()
+        .filter(|row| row["path"] == "/v5/user/sub-apikeys" && row["code"] == 0);
+    let deletes = log
+        .iter()
+        .filter(|row| row["path"] == "/v5/user/delete-sub-api" && row["code"] == 0);
+    // The delete that killed it is the last one before its first refusal.
+    let Some(delete_ms) = deletes.map(time).filter(|t| *t <= probe_ms).max() else {
+        return false;
+    };
+    listed.map(time).any(|t| t >= delete_ms)
+}
+
+/// The directory of the demo: a temporary one, or the one to keep.
+fn root(keep: Option<&Path>) -> Result<(PathBuf, Option<tempfile::TempDir>), Error> {
+    let Some(keep) = keep else {
+        let dir = tempfile::Builder::new().prefix("fusebox-demo-").tempdir();
+        let dir = dir.map_err(Error::io("making a temporary directory"))?;
+        return Ok((dir.path().to_owned(), Some(dir)));
+    };
+    std::fs::create_dir_all(keep).map_err(Error::io(format!("making {}", keep.display())))?;
+    let mut entries =
+        std::fs::read_dir(keep).map_err(Error::io(format!("reading {}", keep.display())))?;
+    if entries.next().is_some() {
+        return Err(Error::NotEmpty(keep.to_owned()));
+    }
+    let keep = keep
+        .canonicalize()
+        .map_err(Error::io(format!("finding {}", keep.display())))?;
+    Ok((keep, None))
+}
+
+async fn start_sim(
+    args: &Args,
+    bins: &Bins,
+    layout: &Layout,
+    processes: &mut Processes,
+) -> Result<Endpoints, Error> {
+    let mut arguments: Vec<String> = ["--listen", "127.0.0.1:0", "--print-endpoints", "--lifeline"]
+        .map(str::to_owned)
+        .into();
+    let mut option = |name: &str, value: String| arguments.extend([name.to_owned(), value]);
+    option("--scenario", args.scenario.as_str().to_owned());
+    option("--seed", args.seed.to_string());
+    option("--speed", args.speed().to_string());
+    option("--latency-ms", args.latency_ms.to_string());
+    option("--accounts", args.accounts.to_string());
+    option("--keys", args.keys.to_string());
+    option("--bot-db", layout.bot_db().to_string_lossy().into_owned());
+    if let Some(candles) = &args.candles {
+        option("--candles", candles.to_string_lossy().into_owned());
+    }
+    let spec = Spec {
+        name: "fusebox-sim",
+        program: bins.path("fusebox-sim"),
+        args: arguments,
+        log: layout.log("fusebox-sim"),
+        ready: None,
+    };
+    let mut process = spec.start(true)?;
+    let stdout = process.stdout();
+    let mut line = String::new();
+    if let Some(stdout) = stdout {
+        let mut stdout = BufReader::new(stdout);
+        let read = stdout.read_line(&mut line);
+        let _ = tokio::time::timeout(READY_LIMIT, read).await;
+    }
+    let endpoints = serde_json::from_str(&line);
+    let log = process.log_tail();
+    processes.add(process);
+    match endpoints {
+        Ok(endpoints) => Ok(endpoints),
+        Err(_) if line.is_empty() => Err(Error::NotReady {
+            name: "fusebox-sim",
+            limit_s: READY_LIMIT.as_secs(),
+            log,
+        }),
+        Err(e) => Err(Error::Endpoints(e)),
+    }
+}
