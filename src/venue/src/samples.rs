@@ -145,6 +145,14 @@ fn every_recorded_answer_decodes_or_is_refused_by_name() {
 
 /// Serves the given bodies one after the other and keeps the request lines and headers.
 async fn server(bodies: Vec<Value>) -> (Arc<Reader>, Arc<Mutex<Vec<String>>>) {
+    serve(bodies, None).await
+}
+
+/// The same, with a private stream elsewhere.
+pub(crate) async fn serve(
+    bodies: Vec<Value>,
+    ws_private: Option<String>,
+) -> (Arc<Reader>, Arc<Mutex<Vec<String>>>) {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let rest = format!("http://{}", listener.local_addr().unwrap());
     let log = Arc::new(Mutex::new(Vec::new()));
@@ -172,7 +180,7 @@ async fn server(bodies: Vec<Value>) -> (Arc<Reader>, Arc<Mutex<Vec<String>>>) {
     let urls = Urls {
         rest,
         ws_public: None,
-        ws_private: None,
+        ws_private,
     };
     let _ = rustls::crypto::ring::default_provider().install_default();
     let endpoints = Endpoints::new(Environment::Sim, Some(&urls)).unwrap();
@@ -180,11 +188,11 @@ async fn server(bodies: Vec<Value>) -> (Arc<Reader>, Arc<Mutex<Vec<String>>>) {
     (Arc::new(Reader::new(endpoints, signer).unwrap()), log)
 }
 
-fn page(items: Value, cursor: &str) -> Value {
+pub(crate) fn page(items: Value, cursor: &str) -> Value {
     json!({"retCode": 0, "time": 5_000, "result": {"list": items, "nextPageCursor": cursor}})
 }
 
-fn order(id: &str) -> Value {
+pub(crate) fn order(id: &str) -> Value {
     json!([{"orderId": id, "symbol": "X", "side": "Buy", "qty": "1", "orderStatus": "New"}])
 }
 
