@@ -8,7 +8,8 @@ use crate::nav::Nav;
 use crate::rolling::Rolling;
 use crate::rung::{Basis, Config, ConfigError, Rungs};
 use crate::verdict::Latch;
-use crate::window::{Confirmed, Window};
+use crate::window::{CAPACITY, Confirmed, Window};
+use alloc::vec::Vec;
 
 const VERSION: u128 = 1;
 
@@ -95,16 +96,16 @@ trait Pass {
     }
 }
 
-struct Writer<F: FnMut(&[u8])>(F);
+struct Writer(Vec<u8>);
 
-impl<F: FnMut(&[u8])> Pass for Writer<F> {
+impl Pass for Writer {
     fn u128(&mut self, value: &mut u128) -> Result<(), DecodeError> {
         let mut rest = *value;
         while rest > 0x7f {
-            (self.0)(&[rest as u8 | 0x80]);
+            self.0.push(rest as u8 | 0x80);
             rest >>= 7;
         }
-        (self.0)(&[rest as u8]);
+        self.0.push(rest as u8);
         Ok(())
     }
 }
@@ -187,22 +188,21 @@ fn phase(pass: &mut impl Pass, phase: &mut Phase) -> Result<(), DecodeError> {
 }
 
 fn window(pass: &mut impl Pass, window: &mut Window) -> Result<(), DecodeError> {
-    let mut len = window.entries().len() as u128;
+    let mut len = window.entries.len() as u128;
     pass.u128(&mut len)?;
-    let entries = window
-        .resize(usize::try_from(len).unwrap_or(usize::MAX))
+    let len = usize::try_from(len)
+        .ok()
+        .filter(|len| *len <= CAPACITY)
         .ok_or(DecodeError::Damaged)?;
-    for (nav, t_ms) in entries {
+    window.entries.resize(len, (Nav::ONE, 0));
+    for (nav, t_ms) in &mut window.entries {
         pass.nav(nav)?;
         pass.i64(t_ms)?;
     }
     window.latest.iter_mut().try_for_each(|t_ms| pass.i64(t_ms))
 }
 
-fn rolling<const N: usize>(
-    pass: &mut impl Pass,
-    rolling: &mut Rolling<N>,
-) -> Result<(), DecodeError> {
+fn rolling(pass: &mut impl Pass, rolling: &mut Rolling) -> Result<(), DecodeError> {
     pass.nav(&mut rolling.base)?;
     pass.i64(&mut rolling.first)?;
     pass.i64(&mut rolling.last)?;
@@ -260,18 +260,20 @@ fn state(pass: &mut impl Pass, ladder: &mut Ladder) -> Result<(), DecodeError> {
 }
 
 impl Ladder {
-    /// Hands the saved state to `sink`, piece by piece. (`mut` because the one list of fields also reads;
-    /// nothing changes.)
-    pub fn encode(&mut self, sink: impl FnMut(&[u8])) {
-        // Writing cannot fail: every check is of values just read.
-        let _infallible = state(&mut Writer(sink), self);
+    /// The whole state as bytes.
+    #[must_use]
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut writer = Writer(Vec::new());
+        // The one list of fields wants `mut` for reading; writing it out changes nothing and cannot fail.
+        let _written = state(&mut writer, &mut self.clone());
+        writer.0
     }
 
-    /// The ladder whose [`Ladder::encode`] wrote these bytes, with a configuration of today.
+    /// The ladder whose [`Ladder::to_bytes`] wrote these bytes, with a configuration of today.
     ///
     /// # Errors
     /// Damaged bytes, another version, or a configuration out of range. Never a partly restored ladder.
-    pub fn decode(bytes: &[u8], config: Config) -> Result<Ladder, DecodeError> {
+    pub fn from_bytes(bytes: &[u8], config: Config) -> Result<Ladder, DecodeError> {
         let mut ladder = Ladder::new(config).map_err(DecodeError::Config)?;
         let mut reader = Reader(bytes);
         state(&mut reader, &mut ladder)?;

@@ -2,7 +2,7 @@
 
 use crate::calendar::Period;
 use crate::nav::Nav;
-use crate::rolling::{Rolling, slots};
+use crate::rolling::Rolling;
 use crate::rung::{Config, ConfigError, Rung, Rungs};
 use crate::verdict::{Latch, Reading, References, Verdict};
 use crate::window::{Confirmed, Window};
@@ -87,8 +87,8 @@ pub enum Refusal {
     StillTrue(Rung),
 }
 
-/// The ladder of one account: about 170 KB, no pointer, no clock.
-#[derive(Clone, Debug)]
+/// The ladder of one account. It allocates (200 KB) when made or cloned, never for a sample.
+#[derive(Clone, Debug, PartialEq)]
 pub struct Ladder {
     pub(crate) config: Config,
     pub(crate) phase: Phase,
@@ -109,9 +109,9 @@ pub struct Ladder {
     pub(crate) week: Anchor,
     pub(crate) month: Anchor,
     pub(crate) peak: Nav,
-    pub(crate) day_rolling: Rolling<{ slots(DAY_MS, MINUTE_MS) }>,
-    pub(crate) week_rolling: Rolling<{ slots(7 * DAY_MS, 10 * MINUTE_MS) }>,
-    pub(crate) month_rolling: Rolling<{ slots(30 * DAY_MS, 60 * MINUTE_MS) }>,
+    pub(crate) day_rolling: Rolling,
+    pub(crate) week_rolling: Rolling,
+    pub(crate) month_rolling: Rolling,
     pub(crate) tripped: Rungs,
     /// In the order of [`Rung::ALL`].
     pub(crate) latches: [Option<Latch>; 8],
@@ -138,7 +138,7 @@ impl Ladder {
             last: None,
             heard_ms: None,
             blind: Rungs::NONE,
-            window: Window::EMPTY,
+            window: Window::new(),
             confirmed: Confirmed {
                 t_ms: 0,
                 dn: Nav::ONE,
@@ -327,7 +327,7 @@ impl Ladder {
     fn confirm(&mut self, t_ms: i64, before: Option<Last>) -> Option<Confirmed> {
         let nav = self.last.map_or(Nav::ONE, |last| last.nav);
         if before.is_some_and(|before| t_ms - before.t_ms > self.config.stale_ms()) {
-            self.window = Window::EMPTY;
+            self.window.clear();
         }
         self.window.push(t_ms, nav);
         let mut confirmed = self.window.confirmed()?;
@@ -380,7 +380,7 @@ impl Ladder {
                 base
             }
         };
-        for (nav, _) in self.window.entries_mut() {
+        for (nav, _) in &mut self.window.entries {
             *nav = revalue(*nav);
         }
         if let Some(last) = &mut self.last {

@@ -6,11 +6,13 @@
 //! order of a sample) ← `codec` (saving); `rung` is the table of rungs, `calendar` the periods, `verdict` what
 //! comes out. Rule numbers L1–L22 are those of the precise rules of the project.
 //!
-//! The crate must never: use floating point, read a clock, allocate, panic, or do anything in the outside
+//! The crate must never: use floating point, read a clock, allocate for a sample, panic, or do anything in the outside
 //! world. It is weak where its input is: a deposit stamped with the wrong sample (L6) is a wrong NAV.
 
 #![no_std]
 #![forbid(unsafe_code)]
+
+extern crate alloc;
 
 mod calendar;
 mod codec;

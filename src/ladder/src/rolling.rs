@@ -4,29 +4,27 @@
 //! a silence is filled forward, so a lookup is one read. Exact history at 1 Hz would be 80 MB a month.
 
 use crate::nav::Nav;
-
-/// Slots for a span: the span in grains, the grain being looked at, and the one being written.
-pub(crate) const fn slots(span_ms: i64, grain_ms: i64) -> usize {
-    (span_ms / grain_ms) as usize + 2
-}
+use alloc::boxed::Box;
+use alloc::vec;
 
 /// More grains than there are until the year 9999.
 const FAR: i64 = 1 << 40;
 
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Rolling<const N: usize> {
+pub(crate) struct Rolling {
     span_ms: i64,
     grain_ms: i64,
     /// The value for every time before `first`: that of the funding or of the re-base.
     pub(crate) base: Nav,
     pub(crate) first: i64,
     pub(crate) last: i64,
-    slots: [Nav; N],
+    slots: Box<[Nav]>,
 }
 
-impl<const N: usize> Rolling<N> {
-    pub(crate) const fn new(span_ms: i64, grain_ms: i64) -> Self {
-        let slots = [Nav::ONE; N];
+impl Rolling {
+    pub(crate) fn new(span_ms: i64, grain_ms: i64) -> Self {
+        // The span in grains, the grain being looked at, and the one being written.
+        let slots = vec![Nav::ONE; (span_ms / grain_ms) as usize + 2].into_boxed_slice();
         Rolling {
             span_ms,
             grain_ms,
@@ -49,7 +47,7 @@ impl<const N: usize> Rolling<N> {
     pub(crate) fn record(&mut self, t_ms: i64, mid: Nav) {
         let now = self.grain_above(t_ms).max(self.last);
         let held = self.read(self.last);
-        for slot in (self.last + 1).max(now - N as i64 + 1)..now {
+        for slot in (self.last + 1).max(now - self.len() + 1)..now {
             self.write(slot, held);
         }
         self.last = now;
@@ -69,7 +67,11 @@ impl<const N: usize> Rolling<N> {
     /// The slots in use, oldest first (for saving). `None`: not those of any history.
     pub(crate) fn live(&self) -> Option<core::ops::RangeInclusive<i64>> {
         let sound = self.first <= self.last && (-FAR..FAR).contains(&self.first) && self.last < FAR;
-        sound.then(|| self.first.max(self.last - N as i64 + 1)..=self.last)
+        sound.then(|| self.first.max(self.last - self.len() + 1)..=self.last)
+    }
+
+    fn len(&self) -> i64 {
+        self.slots.len() as i64
     }
 
     fn grain_above(&self, t_ms: i64) -> i64 {
@@ -78,13 +80,14 @@ impl<const N: usize> Rolling<N> {
 
     pub(crate) fn read(&self, slot: i64) -> Nav {
         self.slots
-            .get(slot.rem_euclid(N as i64) as usize)
+            .get(slot.rem_euclid(self.len()) as usize)
             .copied()
             .unwrap_or(self.base)
     }
 
     pub(crate) fn write(&mut self, slot: i64, nav: Nav) {
-        if let Some(place) = self.slots.get_mut(slot.rem_euclid(N as i64) as usize) {
+        let index = slot.rem_euclid(self.len()) as usize;
+        if let Some(place) = self.slots.get_mut(index) {
             *place = nav;
         }
     }
@@ -104,7 +107,7 @@ mod tests {
             start in 0i64..1_000, steps in proptest::collection::vec((1i64..260, 1i128..1_000), 1..200)
         ) {
             let (span, grain) = (1_000, 100);
-            let mut rolling = Rolling::<{ slots(1_000, 100) }>::new(span, grain);
+            let mut rolling = Rolling::new(span, grain);
             rolling.restart(start, Nav::ONE);
             let (mut all, mut t) = (Vec::from([(start, Nav::ONE)]), start);
             for (step, value) in steps {

@@ -1,6 +1,7 @@
 //! The confirming window (L9): the shortest suffix of at least three accepted samples over at least 2 s.
 
 use crate::nav::Nav;
+use alloc::vec::Vec;
 
 /// Samples needed to confirm.
 pub(crate) const SAMPLES: usize = 3;
@@ -8,7 +9,7 @@ pub(crate) const SAMPLES: usize = 3;
 pub(crate) const SPAN_MS: i64 = 2_000;
 /// Times are whole, strictly rising milliseconds, so the suffix cannot be longer at any sample rate: that the
 /// edge decimates to 4 Hz saves work, and correctness does not rest on it.
-const CAPACITY: usize = SPAN_MS as usize + 1;
+pub(crate) const CAPACITY: usize = SPAN_MS as usize + 1;
 
 /// The three values of a confirmed window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,78 +25,47 @@ pub struct Confirmed {
 }
 
 /// Entries are kept in order of value, which is what is asked for; of their times only the age matters.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Window {
-    len: usize,
-    entries: [(Nav, i64); CAPACITY],
+    pub(crate) entries: Vec<(Nav, i64)>,
     /// Times of the last three samples, oldest first; `i64::MAX` where there is none yet.
     pub(crate) latest: [i64; SAMPLES],
 }
 
 impl Window {
-    pub(crate) const EMPTY: Window = Window {
-        len: 0,
-        entries: [(Nav::ONE, 0); CAPACITY],
-        latest: [i64::MAX; SAMPLES],
-    };
-
-    pub(crate) fn entries(&self) -> &[(Nav, i64)] {
-        self.entries.get(..self.len).unwrap_or_default()
+    pub(crate) fn new() -> Window {
+        Window {
+            entries: Vec::with_capacity(CAPACITY),
+            latest: [i64::MAX; SAMPLES],
+        }
     }
 
-    pub(crate) fn entries_mut(&mut self) -> &mut [(Nav, i64)] {
-        self.entries.get_mut(..self.len).unwrap_or_default()
-    }
-
-    /// Room for `len` entries, to be filled by restoring a saved window. `None`: it cannot hold so many.
-    pub(crate) fn resize(&mut self, len: usize) -> Option<&mut [(Nav, i64)]> {
-        self.len = len.min(CAPACITY);
-        self.entries.get_mut(..len)
+    pub(crate) fn clear(&mut self) {
+        self.entries.clear();
+        self.latest = [i64::MAX; SAMPLES];
     }
 
     /// Adds the newest sample and drops what the shortest suffix does not need.
     pub(crate) fn push(&mut self, t_ms: i64, nav: Nav) {
-        let [_, b, c] = self.latest;
-        self.latest = [b, c, t_ms];
+        let [_, third, second] = self.latest;
+        self.latest = [third, second, t_ms];
         let spanning = self
-            .entries()
+            .entries
             .iter()
             .map(|(_, t)| *t)
             .filter(|t| *t <= t_ms - SPAN_MS)
             .max();
-        if let Some(spanning) = spanning {
-            let [third, ..] = self.latest;
-            self.keep_from(spanning.min(third));
+        if let Some(oldest) = spanning.map(|spanning| spanning.min(third)) {
+            self.entries.retain(|(_, t)| *t >= oldest);
         }
         let place = self
-            .entries()
+            .entries
             .partition_point(|(held, _)| held.compare(nav).is_le());
-        if self.len < CAPACITY {
-            self.entries.copy_within(place..self.len, place + 1);
-            self.len += 1;
-            if let Some(entry) = self.entries.get_mut(place) {
-                *entry = (nav, t_ms);
-            }
-        }
-    }
-
-    fn keep_from(&mut self, oldest_ms: i64) {
-        let mut kept = 0;
-        for index in 0..self.len {
-            if self
-                .entries
-                .get(index)
-                .is_some_and(|(_, t)| *t >= oldest_ms)
-            {
-                self.entries.swap(kept, index);
-                kept += 1;
-            }
-        }
-        self.len = kept;
+        self.entries.insert(place, (nav, t_ms));
     }
 
     pub(crate) fn confirmed(&self) -> Option<Confirmed> {
-        let entries = self.entries();
+        let entries = &self.entries;
         let [.., t_ms] = self.latest;
         let oldest = entries.iter().map(|(_, t)| *t).min()?;
         if entries.len() < SAMPLES || t_ms - oldest < SPAN_MS {
@@ -121,7 +91,7 @@ mod tests {
 
     #[test]
     fn three_samples_999_ms_apart_do_not_confirm_and_four_do() {
-        let mut window = Window::EMPTY;
+        let mut window = Window::new();
         for t_ms in [0, 999, 1_998] {
             window.push(t_ms, Nav::ONE);
             assert_eq!(window.confirmed(), None);
@@ -139,7 +109,7 @@ mod tests {
         fn is_the_shortest_sufficient_suffix(
             fastest in 1i64..5_000, steps in proptest::collection::vec((0i64..10_000, 1i128..6), 1..120)
         ) {
-            let (mut window, mut all, mut t) = (Window::EMPTY, Vec::new(), 0);
+            let (mut window, mut all, mut t) = (Window::new(), Vec::new(), 0);
             for (step, value) in steps {
                 t += 1 + step % fastest;
                 let nav = Nav::new(value, 1);
@@ -161,7 +131,7 @@ mod tests {
 
     #[test]
     fn holds_a_sample_every_millisecond() {
-        let mut window = Window::EMPTY;
+        let mut window = Window::new();
         for t_ms in 0..10_000 {
             window.push(t_ms, Nav::new(i128::from(t_ms) + 1, 1));
         }
