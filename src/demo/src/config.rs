@@ -144,7 +144,7 @@ impl Layout {
     fn toml(&self, component: &str, config: &Value) -> Result<(), Error> {
         let path = self.config(component);
         let what = format!("writing {}", path.display());
-        let text = toml::to_string(config)
+        let text = toml::to_string(&without_nulls(config))
             .map_err(|e| Error::io(what.clone())(std::io::Error::other(e)))?;
         std::fs::write(&path, text).map_err(Error::io(what))
     }
@@ -162,6 +162,20 @@ impl Layout {
             ))
         })
         .collect()
+    }
+}
+
+/// TOML has no null: what is not there is left out.
+fn without_nulls(value: &Value) -> Value {
+    match value {
+        Value::Object(map) => {
+            let present = map.iter().filter(|(_, v)| !v.is_null());
+            present
+                .map(|(k, v)| (k.clone(), without_nulls(v)))
+                .collect()
+        }
+        Value::Array(items) => items.iter().map(without_nulls).collect(),
+        other => other.clone(),
     }
 }
 
@@ -336,38 +350,37 @@ fn revoker_account(
     uid: &str,
 ) -> Result<Value, Error> {
     let number = name.strip_prefix("trading-").unwrap_or_default();
-    let mut account =
-        json!({"name": name, "uid": uid, "read_key": format!("eye-revoker-{number}")});
     let cancel_key = format!("rescue-{number}");
-    if endpoints.has(&cancel_key) {
-        account["cancel_key"] = cancel_key.into();
-    }
-    if number == "1" {
-        account["deployment"] = "freqtrade".into();
-        account["bot"] = json!({
-            "address": endpoints.freqtrade,
-            "user": "fusebox",
-            "password": layout.secret("revoker", "freqtrade-password", "demo")?,
-        });
-    }
-    Ok(account)
+    // One bot is simulated: the first account's.
+    let password = || layout.secret("revoker", "freqtrade-password", "demo");
+    let password = (number == "1").then(password).transpose()?;
+    Ok(json!({
+        "name": name,
+        "uid": uid,
+        "read_key": format!("eye-revoker-{number}"),
+        "cancel_key": endpoints.has(&cancel_key).then_some(cancel_key),
+        "deployment": password.as_ref().map(|_| "freqtrade"),
+        "bot": password.map(|password| {
+            json!({"address": endpoints.freqtrade, "user": "fusebox", "password": password})
+        }),
+    }))
 }
 
 fn revoker_key(endpoints: &Endpoints, key: &ApiKey, files: &BTreeMap<&str, String>) -> Value {
-    let mut entry = json!({"name": key.name, "role": key.role, "api_key": key.api_key});
-    if let Some((account, _)) = endpoints.accounts().iter().find(|(_, uid)| *uid == key.uid) {
-        entry["account"] = account.as_str().into();
-    }
+    let accounts = endpoints.accounts();
+    let account = accounts.iter().find(|(_, uid)| *uid == key.uid);
     let vault_path = format!("kv/trading/{}", key.name);
-    entry["secret"] = match files.get(key.name.as_str()) {
-        Some(file) => file.as_str().into(),
-        None => format!("vault:{vault_path}#secret").into(),
-    };
-    if matches!(key.role.as_str(), "trade" | "move") {
-        entry["vault_path"] = vault_path.into();
-        entry["rotate_days"] = 90.into();
-    }
-    entry
+    let in_vault = || format!("vault:{vault_path}#secret");
+    let revocable = matches!(key.role.as_str(), "trade" | "move");
+    json!({
+        "name": key.name,
+        "role": key.role,
+        "account": account.map(|(name, _)| name),
+        "api_key": key.api_key,
+        "secret": files.get(key.name.as_str()).cloned().unwrap_or_else(in_vault),
+        "vault_path": revocable.then_some(&vault_path),
+        "rotate_days": revocable.then_some(90),
+    })
 }
 
 /// The console's configuration; the revoker has made its signing key by now.

@@ -29,6 +29,8 @@ pub(crate) enum Error {
     Key(#[from] fusebox_authenticator::Error),
     #[error("the simulator's control API did not answer: {0}")]
     Control(#[from] reqwest::Error),
+    #[error("the report could not be written: {0}")]
+    Report(#[source] serde_json::Error),
     #[error("no terminal here; use --headless, or start it in one")]
     NoTerminal,
     #[error("{what}: {source}")]

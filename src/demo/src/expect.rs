@@ -1,6 +1,9 @@
 //! What each scenario must lead to. The report's `ok` is this table compared with what happened.
 
 use crate::args::{Args, Scenario};
+use crate::headless::Kill;
+use crate::watch::Watch;
+use fusebox_wire::operator::{Outcome, Verdict};
 use std::time::Duration;
 
 /// Who kills.
@@ -72,4 +75,58 @@ impl Expectation {
             },
         }
     }
+
+    /// Whether everything that must happen has happened.
+    pub(crate) fn is_complete(&self, watch: &Watch) -> bool {
+        self.rungs.iter().all(|rung| watch.has_fired(rung))
+            && self.done.iter().all(|rung| watch.is_done(rung))
+    }
+}
+
+/// Compares what happened with what had to; one sentence for each difference.
+pub(crate) fn judge(expected: Expectation, watch: &Watch, kill: &Kill) -> Vec<String> {
+    let mut failures = Vec::new();
+    let fired: Vec<_> = watch.fired.iter().map(|f| f.rung.as_str()).collect();
+    if fired != expected.rungs {
+        failures.push(format!(
+            "rungs fired: {fired:?}, expected {:?}",
+            expected.rungs
+        ));
+    }
+    for rung in expected.done.iter().filter(|rung| !watch.is_done(rung)) {
+        let of_rung = watch.actions.iter().filter(|a| a.rung == **rung);
+        let seen: Vec<_> = of_rung
+            .map(|a| format!("{} {:?}: {}", a.action, a.state, a.detail))
+            .collect();
+        failures.push(format!("the action of {rung} did not end well: {seen:?}"));
+    }
+    let wanted = match expected.killer {
+        Killer::Nobody => None,
+        Killer::Operator => Some("operator"),
+        Killer::Ladder => Some("ladder"),
+    };
+    match (wanted, kill) {
+        (None, None) => {}
+        (Some(by), None) => failures.push(format!("no kill by the {by}")),
+        (None, Some(_)) => failures.push("there was a kill, and none was expected".to_owned()),
+        (Some(_), Some(Err(e))) => failures.push(e.clone()),
+        (Some(by), Some(Ok(report))) => {
+            if report.trigger != by {
+                failures.push(format!(
+                    "the kill was started by {}, expected {by}",
+                    report.trigger
+                ));
+            }
+            if report.outcome != Outcome::Done {
+                failures.push(format!("the kill ended as {:?}", report.outcome));
+            }
+            let alive = report
+                .keys
+                .iter()
+                .filter(|k| !matches!(k.verdict, Verdict::Dead | Verdict::Kept));
+            failures
+                .extend(alive.map(|k| format!("key {} is {:?}: {}", k.name, k.verdict, k.detail)));
+        }
+    }
+    failures
 }

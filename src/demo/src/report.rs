@@ -1,6 +1,7 @@
 //! The report of a headless run (contract in the design, "Machine-readable contracts").
 
 use crate::watch::Fired;
+use fusebox_wire::operator;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -13,8 +14,8 @@ pub(crate) struct Report {
     /// What did not happen as it must, in words; empty when `ok`.
     pub(crate) failures: Vec<String>,
     pub(crate) rungs: Vec<Fired>,
-    /// The `kill` object as `fusebox kill --json` prints it, or null.
-    pub(crate) kill: Value,
+    /// The `kill` object of `fusebox kill --json`, or null.
+    pub(crate) kill: Option<operator::Report>,
     pub(crate) journal: Journal,
     pub(crate) processes: Vec<ProcessRow>,
     /// Limits that the demo shortens, in milliseconds.
@@ -22,12 +23,19 @@ pub(crate) struct Report {
     pub(crate) duration_ms: u64,
 }
 
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Serialize)]
 pub(crate) struct Journal {
     pub(crate) entries: u64,
     pub(crate) verified: bool,
     pub(crate) head: String,
-    pub(crate) coverage: Value,
+    pub(crate) coverage: Option<Coverage>,
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct Coverage {
+    pub(crate) exchange: u64,
+    pub(crate) journal: u64,
+    pub(crate) missing: usize,
 }
 
 #[derive(Debug, Serialize)]

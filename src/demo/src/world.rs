@@ -6,6 +6,8 @@ use crate::config::{self, Endpoints, Layout};
 use crate::process::{Processes, Spec};
 use crate::{Args, Error};
 use fusebox_authenticator::SoftKey;
+use fusebox_wire::operator::{Report, Verdict};
+use serde::Deserialize;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -118,31 +120,24 @@ impl World {
 
     /// For every key that the report calls dead, the simulator's own log must show a later
     /// inventory list and that key's own refused probe. Returns what it does not show.
-    pub(crate) async fn unproven_deaths(&self, kill: &Value) -> Vec<String> {
+    pub(crate) async fn unproven_deaths(&self, kill: &Report) -> Vec<String> {
         let log = match self.request_log().await {
             Ok(log) => log,
             Err(e) => return vec![format!("the simulator's log could not be read: {e}")],
         };
-        let dead = kill["keys"]
-            .as_array()
-            .into_iter()
-            .flatten()
-            .filter(|key| key["verdict"] == "dead");
-        dead.filter_map(|key| key["name"].as_str())
-            .filter(|name| !is_proven(&log, name))
-            .map(|name| format!("the simulator's log does not prove the death of {name}"))
+        let dead = kill.keys.iter().filter(|k| k.verdict == Verdict::Dead);
+        let unproven = dead.filter(|k| !is_proven(&log, k.name.as_str()));
+        unproven
+            .map(|k| format!("the simulator's log does not prove the death of {}", k.name))
             .collect()
     }
 
-    async fn request_log(&self) -> Result<Vec<Value>, Error> {
+    async fn request_log(&self) -> Result<Vec<Request>, Error> {
         let url = format!("{}/log", self.endpoints.control);
         let body = reqwest::get(url).await?.bytes().await?;
-        let log: Value = serde_json::from_slice(&body).map_err(Error::Endpoints)?;
-        let rows = log
-            .as_array()
-            .or_else(|| log["log"].as_array())
-            .or_else(|| log["rows"].as_array());
-        Ok(rows.cloned().unwrap_or_default())
+        serde_json::from_slice::<RequestLog>(&body)
+            .map(|log| log.log)
+            .map_err(Error::Endpoints)
     }
 
     /// Ends every process; the directory goes with the value.
@@ -151,27 +146,36 @@ impl World {
     }
 }
 
-/// A probe of the key that was refused as unknown, and after the last delete a complete listing
-/// by the manager.
-fn is_proven(log: &[Value], key: &str) -> bool {
-    let time = |row: &Value| row["t_ms"].as_i64().unwrap_or(0);
-    let refused = log.iter().filter(|row| {
-        row["key"] == key && row["path"] == "/v5/user/query-api" && row["code"] == 10003
-    });
-    let Some(probe_ms) = refused.map(time).min() else {
+/// The simulator's log of requests, as far as proofs need it.
+#[derive(Deserialize)]
+struct RequestLog {
+    log: Vec<Request>,
+}
+
+#[derive(Deserialize)]
+struct Request {
+    t_ms: i64,
+    path: String,
+    key: Option<String>,
+    code: i64,
+}
+
+/// A probe of the key that was refused as unknown, and after the delete before it a complete
+/// listing.
+fn is_proven(log: &[Request], key: &str) -> bool {
+    let answers = |path: &'static str, code: i64| {
+        log.iter().filter(move |r| r.path == path && r.code == code)
+    };
+    let mut refused =
+        answers("/v5/user/query-api", 10003).filter(|r| r.key.as_deref() == Some(key));
+    let Some(probe) = refused.next() else {
         return false;
     };
-    let listed = log
-        .iter()
-        .filter(|row| row["path"] == "/v5/user/sub-apikeys" && row["code"] == 0);
-    let deletes = log
-        .iter()
-        .filter(|row| row["path"] == "/v5/user/delete-sub-api" && row["code"] == 0);
-    // The delete that killed it is the last one before its first refusal.
-    let Some(delete_ms) = deletes.map(time).filter(|t| *t <= probe_ms).max() else {
+    let deletes = answers("/v5/user/delete-sub-api", 0).filter(|r| r.t_ms <= probe.t_ms);
+    let Some(delete_ms) = deletes.map(|r| r.t_ms).max() else {
         return false;
     };
-    listed.map(time).any(|t| t >= delete_ms)
+    answers("/v5/user/sub-apikeys", 0).any(|r| r.t_ms >= delete_ms)
 }
 
 /// The directory of the demo: a temporary one, or the one to keep.
