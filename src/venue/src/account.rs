@@ -80,32 +80,38 @@ const fn of(kind: LedgerKind, word: &'static str) -> LedgerType {
     LedgerType { word, kind }
 }
 
-/// First match wins. About 130 types exist and more come: what is not here is
-/// [`LedgerKind::Unknown`] (credit is a flow, debit is a loss, both are reported).
+/// First match wins, so results come first: interest on a loan is no principal. About 130 types
+/// exist and more come: what is not here is [`LedgerKind::Unknown`] (credit is a flow, debit is a
+/// loss, both are reported).
 const LEDGER: &[LedgerType] = &[
     of(LedgerKind::Result, "TRADE"),
     of(LedgerKind::Result, "SETTLEMENT"),
+    of(LedgerKind::Result, "FUNDING*"),
     of(LedgerKind::Result, "DELIVERY"),
     of(LedgerKind::Result, "LIQUIDATION"),
     of(LedgerKind::Result, "ADL"),
-    of(LedgerKind::Result, "INTEREST"),
-    of(LedgerKind::Result, "FEE_REFUND"),
-    of(LedgerKind::Flow, "TRANSFER_IN"),
-    of(LedgerKind::Flow, "TRANSFER_OUT"),
+    of(LedgerKind::Result, "INTEREST*"),
+    of(LedgerKind::Result, "*INTEREST_REPAYMENT_INS_LOAN"),
+    of(LedgerKind::Result, "FEE*"),
+    of(LedgerKind::Result, "*_FEE"),
+    of(LedgerKind::Result, "PEF_PROFIT_SHARE"),
+    of(LedgerKind::Conversion, "CURRENCY_*"),
+    of(LedgerKind::Conversion, "CONVERT*"),
+    of(LedgerKind::Flow, "TRANSFER_IN*"),
+    of(LedgerKind::Flow, "TRANSFER_OUT*"),
+    of(LedgerKind::Flow, "DEPOSIT*"),
+    of(LedgerKind::Flow, "WITHDRAW*"),
     of(LedgerKind::Flow, "BONUS*"),
     of(LedgerKind::Flow, "AIRDROP*"),
     of(LedgerKind::Flow, "BORROW*"),
     of(LedgerKind::Flow, "REPAY*"),
-    of(LedgerKind::Flow, "LOANS_*"),
+    of(LedgerKind::Flow, "LOAN*"),
     of(LedgerKind::Flow, "INSTITUTION_LOAN_*"),
     of(LedgerKind::Flow, "*_INS_LOAN"),
     of(LedgerKind::Flow, "CUSTODY_*"),
+    of(LedgerKind::Flow, "PEF_*"),
     of(LedgerKind::Flow, "*_SUBSCRIPTION"),
     of(LedgerKind::Flow, "*_REDEMPTION"),
-    of(LedgerKind::Flow, "PEF_*"),
-    of(LedgerKind::Conversion, "CURRENCY_BUY"),
-    of(LedgerKind::Conversion, "CURRENCY_SELL"),
-    of(LedgerKind::Conversion, "CONVERT*"),
 ];
 
 /// What a ledger type means here (rule L5).

@@ -6,6 +6,9 @@ const KEPT: usize = 8;
 /// A reading older than this is not trusted any more if a younger one exists.
 const TRUSTED_MS: i64 = 60_000;
 
+/// A reading further off than this and the round trip is a jump, not noise.
+const JUMP_MS: i64 = 1_000;
+
 /// Bybit refuses a stamp one second ahead of its clock whatever the window is, but accepts one
 /// `recv_window` behind; so a request is stamped this much early.
 const SAFETY_MS: i64 = 150;
@@ -31,11 +34,24 @@ impl ServerClock {
     pub fn observe(&mut self, sent_mono_ms: i64, received_mono_ms: i64, server_ms: i64) {
         let round_trip_ms = received_mono_ms.saturating_sub(sent_mono_ms).max(0);
         let middle = sent_mono_ms.saturating_add(round_trip_ms / 2);
+        let offset_ms = server_ms.saturating_sub(middle);
+        if let Some(best) = self.best(received_mono_ms) {
+            // An answer can be old (a cache, a replay) but not from the future: what sets the
+            // clock back is not believed, what sets it forward replaces everything before it.
+            let jump_ms = offset_ms.saturating_sub(best.offset_ms);
+            let doubt_ms = JUMP_MS.saturating_add(round_trip_ms.max(best.round_trip_ms));
+            if jump_ms < -doubt_ms {
+                return;
+            }
+            if jump_ms > doubt_ms {
+                self.readings.clear();
+            }
+        }
         if self.readings.len() == KEPT {
             self.readings.remove(0);
         }
         self.readings.push(Reading {
-            offset_ms: server_ms.saturating_sub(middle),
+            offset_ms,
             round_trip_ms,
             at_mono_ms: received_mono_ms,
         });
@@ -48,14 +64,17 @@ impl ServerClock {
 
     /// Exchange time at the given monotonic time, milliseconds; `None` before the first answer.
     pub fn now_ms(&self, mono_ms: i64) -> Option<i64> {
+        Some(mono_ms.saturating_add(self.best(mono_ms)?.offset_ms))
+    }
+
+    fn best(&self, mono_ms: i64) -> Option<Reading> {
         let fresh = |r: &&Reading| mono_ms.saturating_sub(r.at_mono_ms) <= TRUSTED_MS;
-        let best = self
-            .readings
+        self.readings
             .iter()
             .filter(fresh)
             .min_by_key(|r| r.round_trip_ms)
-            .or(self.readings.last())?;
-        Some(mono_ms.saturating_add(best.offset_ms))
+            .or(self.readings.last())
+            .copied()
     }
 
     /// The stamp for a request sent at the given monotonic time: exchange time, a little early.
@@ -96,6 +115,20 @@ mod tests {
         let stamp = clock.stamp_ms(600).unwrap();
         assert!(stamp < truth_at_600 + 1_000);
         assert!(stamp > truth_at_600 - 5_000);
+    }
+
+    #[test]
+    fn a_stale_answer_does_not_set_the_clock_back_and_a_jump_forward_is_believed() {
+        let mut clock = ServerClock::default();
+        clock.observe(0, 10, 1_000_005);
+        clock.observe(20_000, 20_002, 1_000_005);
+        assert_eq!(
+            clock.now_ms(20_002),
+            Some(1_020_002),
+            "the answer was 20 s old"
+        );
+        clock.observe(30_000, 30_900, 9_000_450);
+        assert_eq!(clock.now_ms(31_000), Some(9_001_000));
     }
 
     #[test]
