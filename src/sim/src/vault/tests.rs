@@ -206,7 +206,7 @@ fn an_approle_token_expires_is_renewed_and_can_be_revoked_three_ways() {
         c.as_token(None, "POST", "auth/approle/login", bad),
         (400, json!({"errors": ["invalid role or secret ID"]}))
     );
-    let mut enter = |c: &mut Client| {
+    let enter = |c: &mut Client| {
         let (status, body) = c.as_token(None, "POST", "auth/approle/login", login.clone());
         assert_eq!(
             (status, &body["auth"]["lease_duration"]),

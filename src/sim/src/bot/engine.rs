@@ -1,0 +1,789 @@
+//! The running bot: one owner of trades, database and exchange session, beating twice a second and obeying commands.
+//!
+//! What it is stopped by: its own `stop`, a key that the exchange no longer accepts, and the end of its pod, which
+//! drops the task wherever it stands: no exit order, no farewell. It must never trade with another key than the one
+//! its pod was started with, nor panic on any answer of the exchange.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use rust_decimal::Decimal;
+use tokio::sync::{mpsc, oneshot};
+
+use super::exchange::{Exchange, Instrument, NewOrder, Quote, Refusal};
+use super::store::Store;
+use super::strategy::{Action, RunState, Strategy, View, touch};
+use super::trade::{Event, Order, Purpose, Seen, Standing, Trade, Wish, ratio, to_step};
+use crate::clock::Clock;
+
+const BEAT: Duration = Duration::from_millis(500);
+/// The wallet is read once in so many beats.
+const EQUITY_BEATS: u32 = 20;
+/// Log lines kept for `/api/v1/logs`.
+const LOG_LINES: usize = 500;
+/// An answered unknown order counts as cancelled only after this long: acceptance is asynchronous.
+const UNKNOWN_AFTER_US: i64 = 5_000_000;
+
+/// What the REST side may look at while the engine works.
+pub(super) struct Book {
+    pub(super) run: RunState,
+    pub(super) trades: Vec<Trade>,
+    pub(super) quotes: BTreeMap<String, Quote>,
+    pub(super) instruments: BTreeMap<String, Instrument>,
+    pub(super) equity: Decimal,
+    pub(super) started_us: i64,
+    pub(super) last_beat_us: i64,
+    pub(super) log: VecDeque<LogLine>,
+    pub(super) last_error: Option<String>,
+    /// It could not even begin (no key, no database): `/start` cannot help.
+    pub(super) broken: bool,
+}
+
+/// One line of the bot's log.
+#[derive(Debug, Clone)]
+pub(super) struct LogLine {
+    pub(super) at_us: i64,
+    pub(super) level: &'static str,
+    pub(super) text: String,
+}
+
+/// The book behind its lock, shared with the REST side.
+pub(super) type SharedBook = Arc<Mutex<Book>>;
+
+/// Takes the lock; a poisoned one is taken as it is.
+pub(super) fn lock(book: &SharedBook) -> MutexGuard<'_, Book> {
+    book.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Book {
+    pub(super) fn new(now_us: i64) -> Self {
+        Self {
+            run: RunState::Running,
+            trades: Vec::new(),
+            quotes: BTreeMap::new(),
+            instruments: BTreeMap::new(),
+            equity: Decimal::ZERO,
+            started_us: now_us,
+            last_beat_us: now_us,
+            log: VecDeque::new(),
+            last_error: None,
+            broken: false,
+        }
+    }
+
+    pub(super) fn note(&mut self, at_us: i64, level: &'static str, text: String) {
+        tracing::debug!(target: "bot", level, "{text}");
+        if level == "ERROR" {
+            self.last_error = Some(text.clone());
+        }
+        if self.log.len() == LOG_LINES {
+            self.log.pop_front();
+        }
+        self.log.push_back(LogLine { at_us, level, text });
+    }
+
+    fn trade_mut(&mut self, id: i64) -> Option<&mut Trade> {
+        self.trades.iter_mut().find(|trade| trade.id == id)
+    }
+}
+
+/// What the REST side asks the engine to do.
+pub(super) enum Command {
+    /// `None` is every open trade; `amount` `None` is all of it.
+    ForceExit {
+        trade: Option<i64>,
+        market: Option<bool>,
+        amount: Option<Decimal>,
+    },
+    ForceEnter(ForceEnter),
+}
+
+/// The parameters of `/forceenter`.
+pub(super) struct ForceEnter {
+    pub(super) pair: String,
+    pub(super) is_short: bool,
+    pub(super) price: Option<Decimal>,
+    pub(super) market: bool,
+    pub(super) stake: Option<Decimal>,
+    pub(super) leverage: Option<Decimal>,
+    pub(super) tag: String,
+}
+
+/// The answer: the row number of a new trade, nothing for exits, or freqtrade's words for no.
+pub(super) type CommandResult = Result<Option<i64>, String>;
+
+/// A command and where its answer goes.
+pub(super) type Request = (Command, oneshot::Sender<CommandResult>);
+
+/// What a bot is started with.
+pub(super) struct Start {
+    pub(super) account: String,
+    pub(super) db: PathBuf,
+    pub(super) seed: u64,
+    pub(super) clock: Clock,
+    pub(super) bybit_rest: String,
+    pub(super) env: BTreeMap<String, String>,
+}
+
+/// Runs a bot until its task is dropped.
+pub(super) async fn run(start: Start, book: SharedBook, mut commands: mpsc::Receiver<Request>) {
+    let Some(mut engine) = Engine::new(start, book.clone()) else {
+        // Freqtrade ends its trader on such an error and keeps its API.
+        {
+            let mut book = lock(&book);
+            book.run = RunState::Stopped;
+            book.broken = true;
+        }
+        while let Some((_, answer)) = commands.recv().await {
+            let _ = answer.send(Err("trader is not running".to_owned()));
+        }
+        return;
+    };
+    let mut beat = tokio::time::interval(BEAT);
+    beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            biased;
+            request = commands.recv() => match request {
+                Some((command, answer)) => {
+                    let result = engine.obey(command).await;
+                    let _ = answer.send(result);
+                }
+                None => return,
+            },
+            _ = beat.tick() => engine.beat().await,
+        }
+    }
+}
+
+struct Engine {
+    book: SharedBook,
+    exchange: Exchange,
+    store: Store,
+    strategy: Strategy,
+    clock: Clock,
+    beats: u32,
+}
+
+impl Engine {
+    fn new(start: Start, book: SharedBook) -> Option<Self> {
+        let now_us = start.clock.wall_ms() * 1000;
+        let fail = |text: String| lock(&book).note(now_us, "ERROR", text);
+        let (Some(api_key), Some(secret)) = (start.env.get("api_key"), start.env.get("secret"))
+        else {
+            fail("OperationalException: the Secret holds no api_key and secret".to_owned());
+            return None;
+        };
+        let exchange = Exchange::new(&start.bybit_rest, api_key, secret, start.clock.clone())
+            .map_err(|refusal| fail(refusal.to_string()))
+            .ok()?;
+        let opened = Store::open(&start.db).and_then(|store| {
+            store.note_start(now_us)?;
+            let trades = store.load()?;
+            Ok((store, trades))
+        });
+        let (store, trades) = opened
+            .map_err(|error| {
+                fail(format!(
+                    "OperationalException: {}: {error}",
+                    start.db.display()
+                ))
+            })
+            .ok()?;
+        let open = trades.iter().filter(|trade| trade.is_open).count();
+        {
+            let mut book = lock(&book);
+            book.trades = trades;
+            book.note(
+                now_us,
+                "INFO",
+                format!("Changing state to: RUNNING, {open} open trades"),
+            );
+        }
+        Some(Self {
+            strategy: Strategy::new(start.seed, &start.account),
+            book,
+            exchange,
+            store,
+            clock: start.clock,
+            beats: 0,
+        })
+    }
+
+    fn now_us(&self) -> i64 {
+        self.clock.wall_ms() * 1000
+    }
+
+    async fn beat(&mut self) {
+        if lock(&self.book).run == RunState::Stopped {
+            return;
+        }
+        if let Err(refusal) = self.observe().await {
+            self.report(&refusal);
+            return;
+        }
+        if let Err(refusal) = self.follow_orders().await {
+            self.report(&refusal);
+            return;
+        }
+        for action in self.decide() {
+            if lock(&self.book).run == RunState::Stopped {
+                return;
+            }
+            if let Err(refusal) = self.carry_out(action).await {
+                self.report(&refusal);
+                let now_us = self.now_us();
+                self.strategy.refused(now_us);
+                return;
+            }
+        }
+        lock(&self.book).last_beat_us = self.now_us();
+    }
+
+    /// Prices; once the instruments, now and then the account's size.
+    async fn observe(&mut self) -> Result<(), Refusal> {
+        if lock(&self.book).instruments.is_empty() {
+            let instruments = self.exchange.instruments().await?;
+            lock(&self.book).instruments = instruments;
+        }
+        if self.beats.is_multiple_of(EQUITY_BEATS) {
+            let equity = self.exchange.equity().await?;
+            lock(&self.book).equity = equity;
+        }
+        self.beats += 1;
+        let quotes = self.exchange.quotes().await?;
+        let mut book = lock(&self.book);
+        for trade in book.trades.iter_mut().filter(|trade| trade.is_open) {
+            if let Some(quote) = quotes.get(&trade.symbol)
+                && trade.entered()
+            {
+                trade.watch(quote.last);
+            }
+        }
+        book.quotes = quotes;
+        Ok(())
+    }
+
+    /// Asks after every order that is open in our book.
+    async fn follow_orders(&mut self) -> Result<(), Refusal> {
+        let ours: Vec<(i64, String, String, i64)> = lock(&self.book)
+            .trades
+            .iter()
+            .flat_map(|trade| {
+                trade
+                    .orders
+                    .iter()
+                    .filter(|order| order.is_open())
+                    .map(|order| {
+                        (
+                            trade.id,
+                            trade.symbol.clone(),
+                            order.order_id.clone(),
+                            order.placed_us,
+                        )
+                    })
+            })
+            .collect();
+        if ours.is_empty() {
+            return Ok(());
+        }
+        let listed = self.exchange.open_orders().await?;
+        for (trade, symbol, order_id, placed_us) in ours {
+            let seen = match listed.get(&order_id) {
+                Some(seen) => Some(seen.clone()),
+                None => self.exchange.order(&symbol, &order_id).await?,
+            };
+            let forgotten = self.now_us() - placed_us > UNKNOWN_AFTER_US;
+            let seen = seen.or_else(|| {
+                forgotten.then(|| Seen {
+                    standing: Standing::Canceled,
+                    filled: Decimal::ZERO,
+                    average: None,
+                    fee: Decimal::ZERO,
+                    updated_us: 0,
+                })
+            });
+            if let Some(seen) = seen {
+                self.take_in(trade, &order_id, &seen).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn take_in(&mut self, trade_id: i64, order_id: &str, seen: &Seen) -> Result<(), Refusal> {
+        let now_us = self.now_us();
+        let (event, symbol, text) = {
+            let mut book = lock(&self.book);
+            let Some(trade) = book.trade_mut(trade_id) else {
+                return Ok(());
+            };
+            let Some(event) = trade.apply(order_id, seen, now_us) else {
+                return Ok(());
+            };
+            let text = describe(trade, event, seen);
+            (event, trade.symbol.clone(), text)
+        };
+        lock(&self.book).note(now_us, "INFO", text);
+        self.save(trade_id);
+        if event == Event::Entered {
+            let price = self.exchange.liquidation_price(&symbol).await?;
+            if let Some(trade) = lock(&self.book).trade_mut(trade_id) {
+                trade.liquidation_price = price;
+            }
+            self.save(trade_id);
+        }
+        Ok(())
+    }
+
+    fn decide(&mut self) -> Vec<Action> {
+        let now_us = self.now_us();
+        let book = lock(&self.book);
+        self.strategy.decide(&View {
+            now_us,
+            started_us: book.started_us,
+            run: book.run,
+            trades: &book.trades,
+            quotes: &book.quotes,
+            instruments: &book.instruments,
+            equity: book.equity,
+        })
+    }
+
+    async fn carry_out(&mut self, action: Action) -> Result<(), Refusal> {
+        match action {
+            Action::Open(wish) => self.open(&wish, None, true).await.map(|_| ()),
+            Action::Enter { trade, post_only } => self.enter(trade, None, post_only).await,
+            Action::Cancel {
+                trade,
+                order_id,
+                reason,
+            } => self.cancel(trade, &order_id, reason).await,
+            Action::Exit {
+                trade,
+                amount,
+                reason,
+            } => self.exit(trade, Some(amount), false, &reason).await,
+            Action::Protect { trade } => self.protect(trade).await,
+            Action::Forget { trade } => {
+                self.forget(trade);
+                Ok(())
+            }
+        }
+    }
+
+    /// A new trade, which exists only if its first order was accepted.
+    async fn open(
+        &mut self,
+        wish: &Wish,
+        limit: Option<Limit>,
+        post_only: bool,
+    ) -> Result<i64, Refusal> {
+        self.exchange
+            .set_leverage(&wish.symbol, wish.leverage)
+            .await?;
+        let trade = Trade::new(wish, self.now_us());
+        lock(&self.book).trades.push(trade);
+        // Row number 0 until its first order is accepted and stored.
+        let entered = self.enter(0, limit, post_only).await;
+        let mut book = lock(&self.book);
+        let id = book.trades.last().map_or(0, |trade| trade.id);
+        book.trades.retain(|trade| trade.id != 0);
+        entered.map(|()| id)
+    }
+
+    async fn enter(
+        &mut self,
+        trade_id: i64,
+        limit: Option<Limit>,
+        post_only: bool,
+    ) -> Result<(), Refusal> {
+        let order = {
+            let mut book = lock(&self.book);
+            let quotes = book.quotes.clone();
+            let Some(trade) = book.trade_mut(trade_id) else {
+                return Ok(());
+            };
+            let Some(quote) = quotes.get(&trade.symbol) else {
+                return Ok(());
+            };
+            let price = match limit {
+                Some(Limit::At(price)) => Some(price),
+                Some(Limit::Market) => None,
+                None => Some(touch(quote, !trade.is_short, post_only)),
+            };
+            NewOrder {
+                symbol: trade.symbol.clone(),
+                buy: !trade.is_short,
+                amount: to_step(trade.entry_left(), trade.step, false),
+                limit: price,
+                post_only: post_only && limit.is_none(),
+                reduce_only: false,
+                trigger: None,
+            }
+        };
+        self.place(trade_id, Purpose::Entry, &order, None).await
+    }
+
+    /// Leaves a position wholly or in part, at the far side of the book.
+    async fn exit(
+        &mut self,
+        trade_id: i64,
+        amount: Option<Decimal>,
+        market: bool,
+        reason: &str,
+    ) -> Result<(), Refusal> {
+        let order = {
+            let mut book = lock(&self.book);
+            let quotes = book.quotes.clone();
+            let Some(trade) = book.trade_mut(trade_id) else {
+                return Ok(());
+            };
+            let Some(quote) = quotes.get(&trade.symbol) else {
+                return Ok(());
+            };
+            let buy = trade.exit_is_buy();
+            let amount = amount.unwrap_or(trade.amount).min(trade.amount);
+            trade.exit_reason = Some(reason.to_owned());
+            NewOrder {
+                symbol: trade.symbol.clone(),
+                buy,
+                amount: to_step(amount, trade.step, false),
+                limit: (!market).then(|| touch(quote, buy, false)),
+                post_only: false,
+                reduce_only: true,
+                trigger: None,
+            }
+        };
+        self.place(trade_id, Purpose::Exit, &order, Some(reason))
+            .await
+    }
+
+    async fn protect(&mut self, trade_id: i64) -> Result<(), Refusal> {
+        let order = {
+            let mut book = lock(&self.book);
+            let Some(trade) = book.trade_mut(trade_id) else {
+                return Ok(());
+            };
+            NewOrder {
+                symbol: trade.symbol.clone(),
+                buy: trade.exit_is_buy(),
+                amount: trade.amount,
+                limit: None,
+                post_only: false,
+                reduce_only: true,
+                trigger: Some((trade.stop_loss, trade.is_short)),
+            }
+        };
+        self.place(trade_id, Purpose::Stop, &order, None).await
+    }
+
+    async fn place(
+        &mut self,
+        trade_id: i64,
+        purpose: Purpose,
+        order: &NewOrder,
+        reason: Option<&str>,
+    ) -> Result<(), Refusal> {
+        if order.amount <= Decimal::ZERO {
+            return Ok(());
+        }
+        let order_id = self.exchange.place(order).await?;
+        let now_us = self.now_us();
+        {
+            let mut book = lock(&self.book);
+            let last = book.quotes.get(&order.symbol).map(|quote| quote.last);
+            let Some(trade) = book.trade_mut(trade_id) else {
+                return Ok(());
+            };
+            let tag = match purpose {
+                Purpose::Entry => Some(trade.enter_tag.clone()),
+                Purpose::Exit => reason.map(str::to_owned),
+                Purpose::Stop => None,
+            };
+            trade.add_order(Order {
+                id: 0,
+                purpose,
+                buy: order.buy,
+                standing: Standing::Open,
+                order_id,
+                market: order.limit.is_none(),
+                requested: order.amount,
+                requested_price: order.limit.or(last).unwrap_or_default(),
+                stop_price: order.trigger.map(|(price, _)| price),
+                amount: order.amount,
+                filled: Decimal::ZERO,
+                average: None,
+                fee: Decimal::ZERO,
+                cancel_reason: None,
+                tag,
+                placed_us: now_us,
+                filled_us: None,
+                updated_us: now_us,
+            });
+        }
+        self.save(trade_id);
+        Ok(())
+    }
+
+    async fn cancel(
+        &mut self,
+        trade_id: i64,
+        order_id: &str,
+        reason: Option<&'static str>,
+    ) -> Result<(), Refusal> {
+        let symbol = {
+            let mut book = lock(&self.book);
+            let Some(trade) = book.trade_mut(trade_id) else {
+                return Ok(());
+            };
+            let mut order = trade.orders.iter_mut().find(|o| o.order_id == order_id);
+            if let Some(order) = &mut order {
+                order.cancel_reason = reason.map(str::to_owned);
+            }
+            trade.symbol.clone()
+        };
+        self.exchange.cancel(&symbol, order_id).await?;
+        if let Some(seen) = self.exchange.order(&symbol, order_id).await? {
+            self.take_in(trade_id, order_id, &seen).await?;
+        }
+        Ok(())
+    }
+
+    fn forget(&mut self, trade_id: i64) {
+        if let Err(error) = self.store.delete(trade_id) {
+            let now_us = self.now_us();
+            lock(&self.book).note(now_us, "ERROR", format!("database: {error}"));
+        }
+        lock(&self.book).trades.retain(|trade| trade.id != trade_id);
+    }
+
+    async fn obey(&mut self, command: Command) -> CommandResult {
+        match command {
+            Command::ForceExit {
+                trade,
+                market,
+                amount,
+            } => {
+                self.force_exit(trade, market.unwrap_or(false), amount)
+                    .await
+            }
+            Command::ForceEnter(wanted) => self.force_enter(wanted).await,
+        }
+    }
+
+    async fn force_exit(
+        &mut self,
+        trade: Option<i64>,
+        market: bool,
+        amount: Option<Decimal>,
+    ) -> CommandResult {
+        let open: Vec<i64> = {
+            let book = lock(&self.book);
+            if book.run == RunState::Stopped {
+                return Err("trader is not running".to_owned());
+            }
+            let wanted =
+                |candidate: &&Trade| candidate.is_open && trade.is_none_or(|id| candidate.id == id);
+            book.trades.iter().filter(wanted).map(|t| t.id).collect()
+        };
+        if trade.is_some() && open.is_empty() {
+            return Err("invalid argument".to_owned());
+        }
+        for id in open {
+            self.force_exit_one(id, market, amount)
+                .await
+                .map_err(|refusal| match refusal {
+                    ExitRefusal::Said(text) => text,
+                    ExitRefusal::Exchange(refusal) => {
+                        self.report(&refusal);
+                        "Failed to exit trade.".to_owned()
+                    }
+                })?;
+        }
+        Ok(None)
+    }
+
+    async fn force_exit_one(
+        &mut self,
+        id: i64,
+        market: bool,
+        amount: Option<Decimal>,
+    ) -> Result<(), ExitRefusal> {
+        // An entry or exit that is still open is cancelled first, so that it is placed anew at a fresh price.
+        let standing: Vec<String> = lock(&self.book)
+            .trade_mut(id)
+            .map(|trade| {
+                trade
+                    .orders
+                    .iter()
+                    .filter(|order| order.is_open() && order.purpose != Purpose::Stop)
+                    .map(|order| order.order_id.clone())
+                    .collect()
+            })
+            .unwrap_or_default();
+        for order_id in standing {
+            self.cancel(id, &order_id, None).await?;
+        }
+        let quotes = self.exchange.quotes().await?;
+        let left = {
+            let mut book = lock(&self.book);
+            book.quotes = quotes;
+            let rates = book.quotes.clone();
+            let Some(trade) = book.trade_mut(id).filter(|trade| trade.entered()) else {
+                return Ok(());
+            };
+            // An entry that filled in part is not filled up again after this.
+            let unfilled = trade.entry_left();
+            trade.amount_requested -= unfilled;
+            let rate = rates.get(&trade.symbol).map_or(trade.open_rate, |q| q.last);
+            amount
+                .filter(|amount| *amount < trade.amount)
+                .map(|amount| (trade.amount - amount) * rate)
+        };
+        if let Some(left) = left
+            && left < Decimal::new(5, 0)
+        {
+            let text = format!(
+                "Remaining amount of {} would be too small.",
+                left.round_dp(8)
+            );
+            return Err(ExitRefusal::Said(text));
+        }
+        let part = amount.filter(|_| left.is_some());
+        self.exit(id, part, market, "force_exit").await?;
+        Ok(())
+    }
+
+    async fn force_enter(&mut self, wanted: ForceEnter) -> CommandResult {
+        let wish = {
+            let book = lock(&self.book);
+            if book.run != RunState::Running {
+                return Err("trader is not running".to_owned());
+            }
+            force_wish(&book, &wanted)?
+        };
+        let limit = match wanted.price {
+            _ if wanted.market => Some(Limit::Market),
+            Some(price) => Some(Limit::At(price)),
+            None => Some(Limit::At(wish.rate)),
+        };
+        match self.open(&wish, limit, false).await {
+            Ok(id) => Ok(Some(id)),
+            Err(refusal) => {
+                self.report(&refusal);
+                Err(format!("Failed to enter position for {}.", wanted.pair))
+            }
+        }
+    }
+
+    fn save(&mut self, trade_id: i64) {
+        let now_us = self.now_us();
+        let mut book = lock(&self.book);
+        let Some(trade) = book.trade_mut(trade_id) else {
+            return;
+        };
+        if let Err(error) = self.store.save(trade) {
+            book.note(now_us, "ERROR", format!("database: {error}"));
+        }
+    }
+
+    /// Logs a refusal; one of the key ends trading.
+    fn report(&self, refusal: &Refusal) {
+        let now_us = self.now_us();
+        let mut book = lock(&self.book);
+        if refusal.is_fatal() {
+            book.note(
+                now_us,
+                "ERROR",
+                format!("OperationalException: {refusal}. Stopping trader ..."),
+            );
+            book.run = RunState::Stopped;
+        } else {
+            book.note(now_us, "WARNING", refusal.to_string());
+        }
+    }
+}
+
+/// The price of a forced entry.
+#[derive(Debug, Clone, Copy)]
+enum Limit {
+    At(Decimal),
+    Market,
+}
+
+/// Why a forced exit was not placed.
+enum ExitRefusal {
+    Said(String),
+    Exchange(Refusal),
+}
+
+impl From<Refusal> for ExitRefusal {
+    fn from(refusal: Refusal) -> Self {
+        ExitRefusal::Exchange(refusal)
+    }
+}
+
+fn force_wish(book: &Book, wanted: &ForceEnter) -> Result<Wish, String> {
+    let no_pair = || {
+        format!(
+            "Symbol does not exist or market is not active: {}",
+            wanted.pair
+        )
+    };
+    let base = wanted.pair.split('/').next().unwrap_or_default();
+    let symbol = format!("{base}USDT");
+    let instrument = book.instruments.get(&symbol).ok_or_else(no_pair)?;
+    let quote = book.quotes.get(&symbol).ok_or_else(no_pair)?;
+    let doubled = book
+        .trades
+        .iter()
+        .find(|trade| trade.is_open && trade.symbol == symbol);
+    if let Some(trade) = doubled {
+        return Err(format!(
+            "position for {} already open - id: {}",
+            wanted.pair, trade.id
+        ));
+    }
+    let leverage = wanted.leverage.unwrap_or(Decimal::from(5));
+    let rate = wanted
+        .price
+        .unwrap_or_else(|| touch(quote, !wanted.is_short, false));
+    let stake = wanted
+        .stake
+        .unwrap_or_else(|| (book.equity * Decimal::new(2, 2)).round_dp(2));
+    let amount = to_step(ratio(stake * leverage, rate), instrument.step, false);
+    if amount < instrument.min_amount {
+        return Err(format!("Failed to enter position for {}.", wanted.pair));
+    }
+    Ok(Wish {
+        symbol,
+        base: base.to_owned(),
+        is_short: wanted.is_short,
+        amount,
+        rate,
+        leverage,
+        stop_loss_ratio: Decimal::new(25, 2) * leverage,
+        tag: wanted.tag.clone(),
+        tick: instrument.tick,
+        step: instrument.step,
+    })
+}
+
+fn describe(trade: &Trade, event: Event, seen: &Seen) -> String {
+    let what = match event {
+        Event::Entered => "entry filled",
+        Event::Reduced => "exit filled in part",
+        Event::Closed => "closed",
+        Event::Void => "order ended unfilled",
+    };
+    format!(
+        "Trade(id={}, pair={}, is_short={}) {what}: {} at {}",
+        trade.id,
+        trade.pair(),
+        trade.is_short,
+        seen.filled.normalize(),
+        seen.average.unwrap_or_default().normalize()
+    )
+}
