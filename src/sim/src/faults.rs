@@ -52,7 +52,7 @@ pub(crate) struct Fault {
     /// Absent: every service.
     #[serde(default)]
     pub(crate) service: Option<String>,
-    /// Path prefix. Absent: every path.
+    /// Path prefix (a `*` at its end changes nothing). Absent: every path.
     #[serde(default)]
     pub(crate) path: Option<String>,
     /// Prefix of the caller's key name. Absent: every caller.
@@ -68,13 +68,13 @@ pub(crate) struct Fault {
     #[serde(default)]
     pub(crate) for_ms: Option<u64>,
     /// Of `latency`.
-    #[serde(default)]
+    #[serde(default, alias = "latency_ms")]
     pub(crate) ms: Option<u64>,
     /// Of `http`.
     #[serde(default)]
     pub(crate) status: Option<u16>,
     /// Of `retcode`.
-    #[serde(default)]
+    #[serde(default, alias = "retCode")]
     pub(crate) code: Option<i64>,
     /// Of `retcode`.
     #[serde(default)]
@@ -146,10 +146,9 @@ impl Verdict {
     }
 }
 
-/// What happens to one WebSocket message or session.
+/// What happens to one WebSocket message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Strike {
-    Drop,
     Silent,
     Gap,
 }
@@ -173,8 +172,14 @@ impl Active {
 
     fn matches(&self, service: &str, path: &str, key: Option<&str>) -> bool {
         let fault = &self.fault;
-        fault.service.as_deref().is_none_or(|s| s == service)
-            && fault.path.as_deref().is_none_or(|p| path.starts_with(p))
+        fault
+            .service
+            .as_deref()
+            .is_none_or(|s| s == service || s == "*")
+            && fault
+                .path
+                .as_deref()
+                .is_none_or(|p| path.starts_with(p.trim_end_matches('*')))
             && fault
                 .key
                 .as_deref()
@@ -239,25 +244,40 @@ impl Faults {
         verdict
     }
 
-    /// The first WebSocket fault that strikes.
+    /// What strikes the next WebSocket message; a gap strikes data only.
     pub(crate) fn judge_ws(
         &mut self,
         path: &str,
         key: Option<&str>,
+        is_data: bool,
         now: Instant,
     ) -> Option<Strike> {
+        self.ws(path, key, now, |kind| match kind {
+            Kind::WsSilent => Some(Strike::Silent),
+            Kind::WsGap if is_data => Some(Strike::Gap),
+            _ => None,
+        })
+    }
+
+    /// Whether a WebSocket session is to be closed.
+    pub(crate) fn judge_ws_drop(&mut self, path: &str, key: Option<&str>, now: Instant) -> bool {
+        self.ws(path, key, now, |kind| (kind == Kind::WsDrop).then_some(()))
+            .is_some()
+    }
+
+    /// The first fault of a wanted kind that strikes.
+    fn ws<T>(
+        &mut self,
+        path: &str,
+        key: Option<&str>,
+        now: Instant,
+        want: impl Fn(Kind) -> Option<T>,
+    ) -> Option<T> {
         self.active.retain(|a| !a.over(now));
-        self.active
-            .iter_mut()
-            .filter(|a| a.fault.is_ws() && a.matches("bybit", path, key))
-            .find_map(|a| {
-                let strike = match a.fault.kind {
-                    Kind::WsDrop => Strike::Drop,
-                    Kind::WsSilent => Strike::Silent,
-                    _ => Strike::Gap,
-                };
-                a.strikes().then_some(strike)
-            })
+        self.active.iter_mut().find_map(|a| {
+            let wanted = want(a.fault.kind).filter(|_| a.matches("bybit", path, key))?;
+            a.strikes().then_some(wanted)
+        })
     }
 }
 
@@ -410,10 +430,30 @@ mod tests {
         faults.add(Fault::of(Kind::WsSilent), now);
         assert!(faults.judge(&arrival("/x", "k"), now).ending.is_none());
         assert_eq!(
-            faults.judge_ws("/v5/private", None, now),
+            faults.judge_ws("/v5/private", None, false, now),
             Some(Strike::Silent)
         );
+        assert!(!faults.judge_ws_drop("/v5/private", None, now));
         faults.clear(None);
-        assert_eq!(faults.judge_ws("/v5/private", None, now), None);
+        assert_eq!(faults.judge_ws("/v5/private", None, false, now), None);
+    }
+
+    #[test]
+    fn a_gap_loses_data_but_no_answers() {
+        let now = Instant::now();
+        let mut faults = Faults::default();
+        faults.add(
+            Fault {
+                count: Some(1),
+                ..Fault::of(Kind::WsGap)
+            },
+            now,
+        );
+        assert_eq!(faults.judge_ws("/v5/private", None, false, now), None);
+        assert_eq!(
+            faults.judge_ws("/v5/private", None, true, now),
+            Some(Strike::Gap)
+        );
+        assert_eq!(faults.judge_ws("/v5/private", None, true, now), None);
     }
 }

@@ -88,8 +88,20 @@ impl Gate {
     }
 
     /// The fault, if any, that strikes the next message of a WebSocket session.
-    pub(crate) fn judge_ws(&self, path: &str, key: Option<&str>) -> Option<Strike> {
-        self.lock().faults.judge_ws(path, key, Instant::now())
+    pub(crate) fn judge_ws(&self, path: &str, key: Option<&str>, is_data: bool) -> Option<Strike> {
+        self.lock()
+            .faults
+            .judge_ws(path, key, is_data, Instant::now())
+    }
+
+    /// Whether a fault closes this WebSocket session now.
+    pub(crate) fn judge_ws_drop(&self, path: &str, key: Option<&str>) -> bool {
+        self.lock().faults.judge_ws_drop(path, key, Instant::now())
+    }
+
+    /// The machine's time, Unix ms, for log rows.
+    pub(crate) fn wall_ms(&self) -> i64 {
+        self.clock.wall_ms()
     }
 
     /// The answer from before a `stale` fault began, when one is known.

@@ -105,6 +105,11 @@ impl Reply {
         }
     }
 
+    /// No answer at all: the connection is reset, as where no process listens.
+    pub(crate) fn reset() -> Self {
+        Self::empty(0)
+    }
+
     /// Adds a header.
     pub(crate) fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
         self.headers.push((name, value.into()));
@@ -206,8 +211,7 @@ async fn one(
             }
             gate.log(&arrival, 0, 0);
             if matches!(verdict.ending, Some(Ending::Reset { .. })) {
-                let _ =
-                    rustix::net::sockopt::set_socket_linger(socket.as_fd(), Some(Duration::ZERO));
+                reset(&socket);
             } else {
                 tokio::time::sleep(HOLD).await;
             }
@@ -224,8 +228,18 @@ async fn one(
         },
     };
     gate.log(&arrival, reply.code, reply.status);
+    if reply.status == 0 {
+        reset(&socket);
+        return Err(HangUp);
+    }
     tokio::time::sleep(verdict.latency / 2).await;
     Ok(response(reply))
+}
+
+/// Makes the coming close of the connection a reset (RST) instead of an orderly end.
+fn reset(socket: &OwnedFd) {
+    // It fails only when the connection is gone already.
+    let _ = rustix::net::sockopt::set_socket_linger(socket.as_fd(), Some(Duration::ZERO));
 }
 
 fn response(reply: Reply) -> hyper::Response<Full<Bytes>> {
