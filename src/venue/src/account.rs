@@ -69,11 +69,11 @@ fn coin(row: &Row<'_>) -> Result<CoinBalance, Error> {
 
 /// A type of the ledger and its meaning here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct LedgerType {
+struct LedgerType {
     /// The exchange's word; with a `*` at an end it stands for everything that ends or begins so.
-    pub word: &'static str,
+    word: &'static str,
     /// What it means.
-    pub kind: LedgerKind,
+    kind: LedgerKind,
 }
 
 const fn of(kind: LedgerKind, word: &'static str) -> LedgerType {

@@ -29,7 +29,7 @@ mod signer;
 pub mod stream;
 mod trading;
 
-pub use account::{CoinBalance, LedgerType, WalletReading, ledger_kind};
+pub use account::{CoinBalance, WalletReading, ledger_kind};
 pub use answer::{Answer, Stamped};
 pub use clock::ServerClock;
 pub use endpoints::{Endpoints, Urls};
