@@ -136,10 +136,6 @@ body! { Trade,
         amount: Option<String>,
         /// Price of this event.
         price: Option<String>,
-        /// Fee of this event, in `fee_currency`, where the bot knows it.
-        fee: Option<String>,
-        /// Currency of the fee.
-        fee_currency: Option<String>,
         /// Average entry price of the trade so far: `entry` of the view.
         open_rate: Option<String>,
         /// Exit price of the closed trade: `exit` of the view.
@@ -150,8 +146,8 @@ body! { Trade,
         stake_amount: Option<String>,
         /// Stop price now.
         stop_loss: Option<String>,
-        /// When the trade was opened, UTC milliseconds; tells two trades of one number apart.
-        opened_ms: Option<i64>,
+        /// The order that opened the trade; tells two trades of one number apart.
+        opening_order: String,
         /// The exchange's order behind this event.
         order_id: Option<String>,
         /// Why it was entered.

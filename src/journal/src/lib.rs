@@ -35,5 +35,5 @@ pub use error::Error;
 pub use log::ChainLog;
 pub use row::{Chain, Hash, MAX_BODY_BYTES, Row};
 #[cfg(feature = "store")]
-pub use store::{Appended, Filter, Reader, Report, Store, Table, verify_file};
+pub use store::{Appended, Filter, Reader, Report, Store, Table, sqlite_uri, verify_file};
 pub use verify::{Fault, Found, Reason, Verifier};

@@ -10,7 +10,7 @@
 mod reader;
 mod writer;
 
-pub use reader::{Filter, Reader, Report, Table, verify_file};
+pub use reader::{Filter, Reader, Report, Table, sqlite_uri, verify_file};
 pub use writer::{Appended, Store};
 
 /// `PRAGMA user_version` of this layout.

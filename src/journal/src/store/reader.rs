@@ -94,7 +94,7 @@ impl Reader<'static> {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY
             | OpenFlags::SQLITE_OPEN_URI
             | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let db = Connection::open_with_flags(uri(path, stopped), flags)?;
+        let db = Connection::open_with_flags(sqlite_uri(path, stopped), flags)?;
         db.busy_timeout(std::time::Duration::from_secs(2))?;
         db.pragma_update(None, "trusted_schema", "OFF")?;
         check_version(&db, path)?;
@@ -417,8 +417,9 @@ fn wal_path(path: &Path) -> PathBuf {
     sibling(path, "-wal")
 }
 
-/// A `file:` URI with everything escaped that means something in one.
-fn uri(path: &Path, immutable: bool) -> String {
+/// A `file:` URI for opening a database read-only, with everything escaped that means something
+/// in a URI. `immutable` is for a file that nobody writes: SQLite then makes no files beside it.
+pub fn sqlite_uri(path: &Path, immutable: bool) -> String {
     let mut uri = "file:".to_owned();
     for byte in std::os::unix::ffi::OsStrExt::as_bytes(path.as_os_str()) {
         match byte {

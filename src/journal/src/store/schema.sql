@@ -27,15 +27,15 @@ CREATE INDEX entries_annotation ON entries (json_extract(body, '$.trade_id'), se
     WHERE kind = 'annotation';
 
 -- One row per trade. A trade number that comes again (another account, or a bot that started
--- with an empty database) is another trade: `opened_ms` tells them apart, and an annotation
+-- with an empty database) is another trade: `opening_order` tells them apart, and an annotation
 -- belongs to the trade of its number that was opened last before it.
 CREATE VIEW swing_trades (trade_id, pair, entry, exit, thesis, lesson) AS
 WITH opened AS (
     SELECT seq,
-           json_extract(body, '$.trade_id')  AS trade_id,
-           json_extract(body, '$.account')   AS account,
-           json_extract(body, '$.opened_ms') AS opened_ms,
-           json_extract(body, '$.pair')      AS pair,
+           json_extract(body, '$.trade_id')      AS trade_id,
+           json_extract(body, '$.account')       AS account,
+           json_extract(body, '$.opening_order') AS opening_order,
+           json_extract(body, '$.pair')          AS pair,
            lead(seq, 1, 9223372036854775807) OVER (
                PARTITION BY json_extract(body, '$.account'), json_extract(body, '$.trade_id')
                ORDER BY seq) AS next_seq
@@ -46,12 +46,12 @@ SELECT o.trade_id, o.pair,
     (SELECT json_extract(t.body, '$.open_rate') FROM entries t
       WHERE t.kind = 'trade' AND json_extract(t.body, '$.trade_id') = o.trade_id
         AND json_extract(t.body, '$.account') IS o.account
-        AND json_extract(t.body, '$.opened_ms') IS o.opened_ms
+        AND json_extract(t.body, '$.opening_order') IS o.opening_order
       ORDER BY t.seq DESC LIMIT 1),
     (SELECT json_extract(t.body, '$.close_rate') FROM entries t
       WHERE t.kind = 'trade' AND json_extract(t.body, '$.trade_id') = o.trade_id
         AND json_extract(t.body, '$.account') IS o.account
-        AND json_extract(t.body, '$.opened_ms') IS o.opened_ms
+        AND json_extract(t.body, '$.opening_order') IS o.opening_order
         AND json_extract(t.body, '$.event') = 'closed'
       ORDER BY t.seq DESC LIMIT 1),
     (SELECT json_extract(a.body, '$.thesis') FROM entries a

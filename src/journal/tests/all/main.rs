@@ -55,7 +55,7 @@ pub fn system(n: i64) -> Draft {
 pub fn trade(
     event: &str,
     trade_id: &str,
-    opened_ms: i64,
+    opening_order: &str,
     open: &str,
     close: Option<&str>,
 ) -> Draft {
@@ -65,7 +65,7 @@ pub fn trade(
         account: "trading-1".into(),
         pair: "BTC/USDT:USDT".into(),
         side: "short".into(),
-        opened_ms: Some(opened_ms),
+        opening_order: opening_order.into(),
         open_rate: Some(open.into()),
         close_rate: close.map(Into::into),
         ..Trade::default()

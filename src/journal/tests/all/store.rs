@@ -35,13 +35,13 @@ fn later_facts_are_later_rows_and_the_views_show_the_latest() {
     let scratch = Scratch::new();
     let mut store = Store::open(&scratch.db()).unwrap();
     let drafts = [
-        trade("opened", "7", 100, "60951.5", None),
+        trade("opened", "7", "o-1", "60951.5", None),
         note("7", Some("breakdown of the range"), None),
-        trade("added", "7", 100, "60900.1", None),
-        trade("closed", "7", 100, "60900.1", Some("61650.8")),
+        trade("added", "7", "o-1", "60900.1", None),
+        trade("closed", "7", "o-1", "60900.1", Some("61650.8")),
         note("7", None, Some("size down before the weekend")),
         // The bot began again with an empty database: another trade 7.
-        trade("opened", "7", 900, "3000", None),
+        trade("opened", "7", "o-9", "3000", None),
         note("7", Some("second"), None),
         capital("c1", "pending", None),
         capital("c2", "confirmed", Some("txn-2")),
