@@ -176,7 +176,8 @@ impl Control {
             all.extend(own);
         }
         for service in &self.services {
-            all.insert(service.name().to_owned(), service.state());
+            // Of several bots the first account's is shown.
+            all.entry(service.name()).or_insert_with(|| service.state());
         }
         Value::Object(all)
     }

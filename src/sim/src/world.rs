@@ -203,11 +203,7 @@ pub(crate) async fn start(plan: &Plan) -> Result<World, SimError> {
             seed: plan.seed,
         };
         let shown = json!({"account": n, "url": format!("http://{at}"), "db": settings.db});
-        let service = Arc::new(BotService::new(
-            settings,
-            kubernetes.clone(),
-            clock.clone(),
-        ));
+        let service = Arc::new(BotService::new(settings, kubernetes.clone(), clock.clone()));
         tasks.spawn(serve(listener, service.clone(), gate.clone()));
         tasks.spawn(service.clone().run());
         bots.push((service, shown));
@@ -217,10 +213,7 @@ pub(crate) async fn start(plan: &Plan) -> Result<World, SimError> {
     let driver = Arc::new(Mutex::new(driver));
     let mut services: Vec<Arc<dyn Service>> =
         vec![vault.clone(), kubernetes.clone(), telegram.clone()];
-    services.extend(
-        bots.iter()
-            .map(|(bot, _)| bot.clone() as Arc<dyn Service>),
-    );
+    services.extend(bots.iter().map(|(bot, _)| bot.clone() as Arc<dyn Service>));
     let control = Control {
         seed: plan.seed,
         scenario: format!("{:?}", plan.scenario).to_lowercase(),
