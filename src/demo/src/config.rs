@@ -29,6 +29,7 @@ pub(crate) struct Endpoints {
     freqtrade: String,
     pub(crate) control: String,
     keys: Vec<ApiKey>,
+    bots: Vec<Bot>,
     vault_token: String,
     kubernetes_tokens: BTreeMap<String, String>,
     telegram_token: String,
@@ -41,11 +42,19 @@ struct Bybit {
     ws_private: String,
 }
 
+/// A simulated bot: the number of its account, its database and its REST API.
+#[derive(Debug, Deserialize)]
+struct Bot {
+    account: u32,
+    db: PathBuf,
+    url: String,
+}
+
 #[derive(Deserialize)]
 struct ApiKey {
     name: String,
     role: String,
-    uid: String,
+    uid: u64,
     api_key: String,
     secret: String,
 }
@@ -57,13 +66,11 @@ impl std::fmt::Debug for ApiKey {
 }
 
 impl Endpoints {
-    /// Trading accounts: name and uid, in order.
-    fn accounts(&self) -> Vec<(String, &str)> {
-        let bots = self
-            .keys
-            .iter()
-            .filter_map(|key| Some((key.name.strip_prefix("freqtrade-")?, key.uid.as_str())));
-        bots.map(|(number, uid)| (format!("trading-{number}"), uid))
+    /// Trading accounts: name, number and uid, in order.
+    fn accounts(&self) -> Vec<(String, &str, u64)> {
+        let bots = self.keys.iter();
+        let bots = bots.filter_map(|key| Some((key.name.strip_prefix("freqtrade-")?, key.uid)));
+        bots.map(|(number, uid)| (format!("trading-{number}"), number, uid))
             .collect()
     }
 
@@ -215,24 +222,34 @@ fn enrolment(key: &SoftKey, label: &str) -> Result<Enrolment, Error> {
 }
 
 fn write_recorder(layout: &Layout, endpoints: &Endpoints) -> Result<(), Error> {
-    let eye = find(endpoints, "eye-recorder-1")?;
-    let append: Vec<Value> = ["operator", "breaker", "revoker"]
-        .iter()
-        .map(|role| json!({"role": role, "path": layout.append_socket(role)}))
-        .collect();
+    let roles = ["operator", "breaker", "revoker"].iter();
+    let append = roles.map(|role| json!({"role": role, "path": layout.append_socket(role)}));
+    let eyes = endpoints
+        .accounts()
+        .into_iter()
+        .map(|(account, number, _)| {
+            let eye = find(endpoints, &format!("eye-recorder-{number}"))?;
+            Ok(json!({
+                "account": account,
+                "environment": "sim",
+                "rest": endpoints.bybit.rest,
+                "api_key": layout.secret("recorder", &format!("{}.id", eye.name), &eye.api_key)?,
+                "secret": layout.secret("recorder", &eye.name, &eye.secret)?,
+            }))
+        });
+    let eyes = eyes.collect::<Result<Vec<_>, Error>>()?;
+    let bots = endpoints.bots.iter();
+    let bots = bots.map(|bot| json!({"account": format!("trading-{}", bot.account), "db": bot.db}));
     layout.toml(
         "recorder",
         &json!({
-            "environment": "sim",
             "journal": layout.journal_db(),
-            "append": append,
-            "freqtrade": {"database": layout.bot_db()},
-            "exchange": {
-                "account": "trading-1",
-                "rest": endpoints.bybit.rest,
-                "api_key": eye.api_key,
-                "secret": layout.secret("recorder", &eye.name, &eye.secret)?,
-            },
+            "name": "fusebox-demo",
+            "checkpoint_key": layout.of("recorder").join("checkpoint.key"),
+            "checkpoint_s": 30,
+            "append": append.collect::<Vec<_>>(),
+            "freqtrade": bots.collect::<Vec<_>>(),
+            "exchange": eyes,
         }),
     )
 }
@@ -308,7 +325,7 @@ pub(crate) fn write_revoker(layout: &Layout, endpoints: &Endpoints) -> Result<()
     let accounts: Vec<Value> = endpoints
         .accounts()
         .iter()
-        .map(|(name, uid)| revoker_account(layout, endpoints, name, uid))
+        .map(|account| revoker_account(layout, endpoints, account))
         .collect::<Result<_, _>>()?;
     layout.toml(
         "revoker",
@@ -346,36 +363,42 @@ pub(crate) fn write_revoker(layout: &Layout, endpoints: &Endpoints) -> Result<()
 fn revoker_account(
     layout: &Layout,
     endpoints: &Endpoints,
-    name: &str,
-    uid: &str,
+    (name, number, uid): &(String, &str, u64),
 ) -> Result<Value, Error> {
-    let number = name.strip_prefix("trading-").unwrap_or_default();
     let cancel_key = format!("rescue-{number}");
-    // One bot is simulated: the first account's.
-    let password = || layout.secret("revoker", "freqtrade-password", "demo");
-    let password = (number == "1").then(password).transpose()?;
+    let bot = endpoints
+        .bots
+        .iter()
+        .find(|bot| bot.account.to_string() == *number);
+    let password = format!("freqtrade-password-{number}");
+    let password = bot
+        .map(|_| layout.secret("revoker", &password, "demo"))
+        .transpose()?;
+    let deployment = if *number == "1" {
+        "freqtrade".to_owned()
+    } else {
+        format!("freqtrade-{number}")
+    };
     Ok(json!({
         "name": name,
-        "uid": uid,
+        "uid": uid.to_string(),
         "read_key": format!("eye-revoker-{number}"),
         "cancel_key": endpoints.has(&cancel_key).then_some(cancel_key),
-        "deployment": password.as_ref().map(|_| "freqtrade"),
-        "bot": password.map(|password| {
-            json!({"address": endpoints.freqtrade, "user": "fusebox", "password": password})
-        }),
+        "deployment": bot.map(|_| deployment),
+        "bot": bot.map(|bot| json!({"address": bot.url, "user": "fusebox", "password": password})),
     }))
 }
 
 fn revoker_key(endpoints: &Endpoints, key: &ApiKey, files: &BTreeMap<&str, String>) -> Value {
     let accounts = endpoints.accounts();
-    let account = accounts.iter().find(|(_, uid)| *uid == key.uid);
+    let account = accounts.iter().find(|(_, _, uid)| *uid == key.uid);
     let vault_path = format!("kv/trading/{}", key.name);
     let in_vault = || format!("vault:{vault_path}#secret");
     let revocable = matches!(key.role.as_str(), "trade" | "move");
     json!({
         "name": key.name,
         "role": key.role,
-        "account": account.map(|(name, _)| name),
+        "account": account.map(|(name, ..)| name),
         "api_key": key.api_key,
         "secret": files.get(key.name.as_str()).cloned().unwrap_or_else(in_vault),
         "vault_path": revocable.then_some(&vault_path),
