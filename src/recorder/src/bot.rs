@@ -25,12 +25,11 @@ struct Known {
 }
 
 impl BotOrders {
-    fn saw(&self, picture: Option<&Picture>, at: Instant) {
+    pub(crate) fn saw(&self, picture: Option<&Picture>, at: Instant) {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let orders = picture.into_iter().flat_map(|p| &p.trades);
-        for order in orders.flat_map(|trade| &trade.orders) {
-            if !known.ids.contains(&order.order_id) {
-                known.ids.insert(order.order_id.clone());
+        for id in picture.into_iter().flat_map(|p| &p.order_ids) {
+            if !known.ids.contains(id) {
+                known.ids.insert(id.clone());
             }
         }
         known.checked = Some(at);

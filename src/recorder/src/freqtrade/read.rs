@@ -14,6 +14,8 @@ use std::time::Duration;
 pub(crate) struct Picture {
     /// Trades with their orders, by number.
     pub trades: Vec<Trade>,
+    /// The exchange's ids of all orders that could be read, also of trades left out.
+    pub order_ids: Vec<String>,
     /// Trades and orders that could not be understood, each in words; the others count.
     pub problems: Vec<String>,
 }
@@ -117,7 +119,9 @@ const ORDER: &[Column] = &[
 
 /// Reads the database once.
 pub(crate) fn read(path: &Path) -> Result<Picture, Error> {
-    picture(&open(path)?.db, path)
+    let db = open(path)?.db;
+    check_whole(&db, path)?;
+    picture(&db, path)
 }
 
 /// Reads the database again whenever it has changed.
@@ -172,6 +176,7 @@ impl Watcher {
             .open
             .take()
             .filter(|open| !open.still && open.inode == meta.ino());
+        let fresh = reuse.is_none();
         let open = match reuse {
             Some(open) => open,
             None => open(&self.path)?,
@@ -192,6 +197,9 @@ impl Watcher {
         if self.seen == Some(stamp) {
             self.open = Some(open);
             return Ok(None);
+        }
+        if fresh {
+            check_whole(&open.db, &self.path)?;
         }
         let picture = picture(&open.db, &self.path)?;
         (self.open, self.seen) = (Some(open), Some(stamp));
@@ -230,6 +238,19 @@ fn uses_wal(path: &Path) -> std::io::Result<bool> {
     Ok(read == header.len() && header.ends_with(&[2, 2]))
 }
 
+/// A file that was copied half has pages of nothing, which read as empty rows. SQLite's own check
+/// sees that; it is made once per opening, since it reads everything.
+fn check_whole(db: &Connection, path: &Path) -> Result<(), Error> {
+    let fail = |e: &dyn std::fmt::Display| Error::bot_db(path, e);
+    let verdict: String = db
+        .query_row("PRAGMA quick_check(1)", [], |row| row.get(0))
+        .map_err(|e| fail(&e))?;
+    match verdict.as_str() {
+        "ok" => Ok(()),
+        found => Err(fail(&format!("malformed, {}", found.replace('\n', " ")))),
+    }
+}
+
 fn picture(db: &Connection, path: &Path) -> Result<Picture, Error> {
     let fail = |e: rusqlite::Error| Error::bot_db(path, &e);
     // One transaction, so that trades and orders belong together.
@@ -253,11 +274,23 @@ fn picture(db: &Connection, path: &Path) -> Result<Picture, Error> {
     while let Some(row) = rows.next().map_err(fail)? {
         match order(row) {
             Ok(order) => {
+                picture.order_ids.push(order.order_id.clone());
                 if let Some(trade) = trades.get_mut(&order.trade_id) {
                     trade.orders.push(order);
                 }
             }
-            Err(problem) => picture.problems.push(format!("order {problem}")),
+            // A trade that lacks an order would look like another trade: leave it out whole.
+            Err((Some(trade_id), problem)) => {
+                trades.remove(&trade_id);
+                let problem = format!("trade {trade_id}: an order: {problem}");
+                picture.problems.push(problem);
+            }
+            Err((None, problem)) => {
+                return Err(Error::bot_db(
+                    path,
+                    &format!("malformed: an order: {problem}"),
+                ));
+            }
         }
     }
     picture.trades = trades.into_values().collect();
@@ -407,38 +440,42 @@ fn trade(row: &rusqlite::Row<'_>) -> Result<Trade, String> {
     read().map_err(|problem: String| format!("{id}: {problem}"))
 }
 
-fn order(row: &rusqlite::Row<'_>) -> Result<Order, String> {
+/// An order, or what is wrong with it and which trade it belongs to, where that can be told.
+fn order(row: &rusqlite::Row<'_>) -> Result<Order, (Option<i64>, String)> {
     let mut c = Cursor { row, at: 0 };
-    let trade_id = c.integer()?;
-    let trade_id = c.need(trade_id)?;
-    let mut read = || {
-        let purpose = c.text()?;
-        let purpose = c.need(purpose)?;
-        let is_open = c.flag()?;
-        let order_id = c.text()?;
-        let order_id = c.need(order_id)?;
-        let status = c.text()?;
-        let (amount, filled) = (c.number()?, c.number()?);
-        // Old databases leave `filled` empty in a closed order: all of it was.
-        let filled = match (filled, status.as_deref()) {
-            (None, Some("closed")) => amount,
-            (filled, _) => filled,
-        };
-        let (average, price, ft_price) = (c.number()?, c.number()?, c.number()?);
-        let tag = c.text()?;
-        let (filled_at, placed_at) = (c.time_ms()?, c.time_ms()?);
-        Ok(Order {
-            trade_id,
-            purpose,
-            is_open,
-            order_id,
-            filled: filled.unwrap_or_default(),
-            price: average.or(price).or(ft_price),
-            tag,
-            filled_ms: filled_at.or(placed_at),
-        })
+    let trade_id = c
+        .integer()
+        .and_then(|id| c.need(id))
+        .map_err(|problem| (None, problem))?;
+    order_of(trade_id, &mut c).map_err(|problem| (Some(trade_id), problem))
+}
+
+fn order_of(trade_id: i64, c: &mut Cursor<'_>) -> Result<Order, String> {
+    let purpose = c.text()?;
+    let purpose = c.need(purpose)?;
+    let is_open = c.flag()?;
+    let order_id = c.text()?;
+    let order_id = c.need(order_id)?;
+    let status = c.text()?;
+    let (amount, filled) = (c.number()?, c.number()?);
+    // Old databases leave `filled` empty in a closed order: all of it was.
+    let filled = match (filled, status.as_deref()) {
+        (None, Some("closed")) => amount,
+        (filled, _) => filled,
     };
-    read().map_err(|problem: String| format!("of trade {trade_id}: {problem}"))
+    let (average, price, ft_price) = (c.number()?, c.number()?, c.number()?);
+    let tag = c.text()?;
+    let (filled_at, placed_at) = (c.time_ms()?, c.time_ms()?);
+    Ok(Order {
+        trade_id,
+        purpose,
+        is_open,
+        order_id,
+        filled: filled.unwrap_or_default(),
+        price: average.or(price).or(ft_price),
+        tag,
+        filled_ms: filled_at.or(placed_at),
+    })
 }
 
 #[cfg(test)]
