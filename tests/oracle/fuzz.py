@@ -52,8 +52,12 @@ class History:
         self.equity = int(Decimal(str(self.equity)) * E8)
         self.flow_now = 0
         self.emit({"t_ms": self.t, "equity": text(self.equity), **self.second(self.equity), "flows": []})
+        # Some walk slowly enough to cover what a row may be late by, and still have no gap.
+        self.pace = 14_000 if self.theme in ("late", "edge") and rng.random() < 0.6 else 1000
         for _ in range(lines):
-            self.next()
+            # Units beyond this are a limit of the product: values too small to count are worth nothing.
+            if self.oracle.run.units < 10**16:
+                self.next()
 
     def emit(self, line):
         self.lines.append(line)
@@ -77,8 +81,13 @@ class History:
         if self.theme == "long":
             return rng.choice([14_000, 15_000, 10_000, 3_000, 14_000, 14_999]) if rng.random() < 0.998 \
                 else rng.choice([20_000, 86_400_000, 3 * 86_400_000, 20 * 86_400_000])
+        # the limits around midnight: a value exactly 15 s old at the boundary, and the first sample after
+        midnight = start_of("day", self.t) + 86_400_000
+        for wanted in (midnight - 15_000, midnight):
+            if 0 < wanted - self.t < 60_000 and rng.random() < 0.3:
+                return max(1, wanted - self.t + rng.choice([0, 0, 1, -1]))
         if rng.random() < 0.8:
-            return 1000
+            return self.pace
         usual = [1, 10, 100, 250, 333, 500, 666, 667, 999, 1000, 1001, 1500, 2000, 3000, 5000]
         if self.theme == "gaps" or rng.random() < 0.05:
             usual += [14_999, 15_000, 15_001, 16_000, 59_999, 60_000, 299_999, 300_000, 301_000, 3_600_000,
@@ -131,6 +140,8 @@ class History:
             at = self.t - rng.choice([0, 1, 500, 1000, 2000, 10_000, 100_000, LATE_MS, LATE_MS + 1, LATE_MS - 1])
         else:
             at = self.t + rng.choice([0, 0, 0, 0, -1, 1, 1000, 5000, 100])
+        if rng.random() < 0.02:
+            at = self.oracle.funding[0] + rng.choice([0, 0, 1])
         row = {"id": f"r{len(self.ids)}", "t_ms": max(at, 0), "type": rng.choice(TYPES), "amount": text(amount)}
         self.ids.append(row)
         return row
@@ -150,7 +161,7 @@ class History:
             if row["t_ms"] <= self.t and rng.random() < late:
                 # the balance moves now, the row comes some lines later
                 flows.pop()
-                self.promised.append((len(self.lines) + rng.randrange(1, 12), {**row, "t_ms": self.t}))
+                self.promised.append((len(self.lines) + rng.choice([rng.randrange(1, 12), rng.randrange(1, 66)]), {**row, "t_ms": self.t - rng.choice([0, 0, 1, 1000])}))
             # usually the balance moves with the row
             if row["t_ms"] <= self.t and rng.random() < 0.85:
                 self.equity += int(Decimal(row["amount"]) * E8)

@@ -5,4 +5,4 @@ set -eu
 here=$(dirname "$0")
 breaker=${1:-"$here/../../target/debug/fusebox-breaker"}
 export PYTHONDONTWRITEBYTECODE=1
-exec python3 "$here/fuzz.py" --first 1 --count 500 --lines 140 -- "$breaker" replay
+exec python3 "$here/fuzz.py" --first 1 --count 400 --lines 140 -- "$breaker" replay

@@ -112,6 +112,26 @@ fn a_row_more_than_a_quarter_of_an_hour_late_is_an_incident() {
 }
 
 #[test]
+fn example_40_a_row_delivered_twice_counts_once() {
+    let row = json!({"id": "a", "t_ms": 1000, "type": "TRANSFER_IN", "amount": "1000"});
+    let line = |second: i64, rows: &[&Value]| json!({"t_ms": second * 1000, "equity": "5000", "flows": rows});
+    let output = replay(&[
+        sample(0, "4000"),
+        line(1, &[&row, &row]),
+        line(2, &[&row]),
+        line(3, &[]),
+    ]);
+    assert_eq!(last(&output)["nav"], "1.000000000000");
+    assert_eq!(last(&output)["latched"], json!([]));
+
+    let mut other = row.clone();
+    other["amount"] = json!("900");
+    let output = replay(&[sample(0, "4000"), line(1, &[&row]), line(2, &[&other])]);
+    assert_eq!(last(&output)["nav"], "1.000000000000");
+    assert_eq!(last(&output)["incidents"][0]["flow"], "a");
+}
+
+#[test]
 fn silence_between_lines_counts() {
     let mut lines = vec![
         sample(0, "4000"),
