@@ -4,118 +4,26 @@
 //! drops the task wherever it stands: no exit order, no farewell. It must never trade with another key than the one
 //! its pod was started with, nor panic on any answer of the exchange.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rust_decimal::Decimal;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 
-use super::exchange::{Exchange, Instrument, NewOrder, Quote, Refusal};
+use super::book::{SharedBook, lock};
+use super::exchange::{Exchange, NewOrder, Refusal};
+use super::force::Request;
 use super::store::Store;
 use super::strategy::{Action, RunState, Strategy, View, touch};
-use super::trade::{Event, Order, Purpose, Seen, Standing, Trade, Wish, ratio, to_step};
+use super::trade::{Event, Order, Purpose, Seen, Standing, Trade, Wish, to_step};
 use crate::clock::Clock;
 
 const BEAT: Duration = Duration::from_millis(500);
 /// The wallet is read once in so many beats.
 const EQUITY_BEATS: u32 = 20;
-/// Log lines kept for `/api/v1/logs`.
-const LOG_LINES: usize = 500;
 /// An answered unknown order counts as cancelled only after this long: acceptance is asynchronous.
 const UNKNOWN_AFTER_US: i64 = 5_000_000;
-
-/// What the REST side may look at while the engine works.
-pub(super) struct Book {
-    pub(super) run: RunState,
-    pub(super) trades: Vec<Trade>,
-    pub(super) quotes: BTreeMap<String, Quote>,
-    pub(super) instruments: BTreeMap<String, Instrument>,
-    pub(super) equity: Decimal,
-    pub(super) started_us: i64,
-    pub(super) last_beat_us: i64,
-    pub(super) log: VecDeque<LogLine>,
-    pub(super) last_error: Option<String>,
-    /// It could not even begin (no key, no database): `/start` cannot help.
-    pub(super) broken: bool,
-}
-
-/// One line of the bot's log.
-#[derive(Debug, Clone)]
-pub(super) struct LogLine {
-    pub(super) at_us: i64,
-    pub(super) level: &'static str,
-    pub(super) text: String,
-}
-
-/// The book behind its lock, shared with the REST side.
-pub(super) type SharedBook = Arc<Mutex<Book>>;
-
-/// Takes the lock; a poisoned one is taken as it is.
-pub(super) fn lock(book: &SharedBook) -> MutexGuard<'_, Book> {
-    book.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-impl Book {
-    pub(super) fn new(now_us: i64) -> Self {
-        Self {
-            run: RunState::Running,
-            trades: Vec::new(),
-            quotes: BTreeMap::new(),
-            instruments: BTreeMap::new(),
-            equity: Decimal::ZERO,
-            started_us: now_us,
-            last_beat_us: now_us,
-            log: VecDeque::new(),
-            last_error: None,
-            broken: false,
-        }
-    }
-
-    pub(super) fn note(&mut self, at_us: i64, level: &'static str, text: String) {
-        tracing::debug!(target: "bot", level, "{text}");
-        if level == "ERROR" {
-            self.last_error = Some(text.clone());
-        }
-        if self.log.len() == LOG_LINES {
-            self.log.pop_front();
-        }
-        self.log.push_back(LogLine { at_us, level, text });
-    }
-
-    fn trade_mut(&mut self, id: i64) -> Option<&mut Trade> {
-        self.trades.iter_mut().find(|trade| trade.id == id)
-    }
-}
-
-/// What the REST side asks the engine to do.
-pub(super) enum Command {
-    /// `None` is every open trade; `amount` `None` is all of it.
-    ForceExit {
-        trade: Option<i64>,
-        market: Option<bool>,
-        amount: Option<Decimal>,
-    },
-    ForceEnter(ForceEnter),
-}
-
-/// The parameters of `/forceenter`.
-pub(super) struct ForceEnter {
-    pub(super) pair: String,
-    pub(super) is_short: bool,
-    pub(super) price: Option<Decimal>,
-    pub(super) market: bool,
-    pub(super) stake: Option<Decimal>,
-    pub(super) leverage: Option<Decimal>,
-    pub(super) tag: String,
-}
-
-/// The answer: the row number of a new trade, nothing for exits, or freqtrade's words for no.
-pub(super) type CommandResult = Result<Option<i64>, String>;
-
-/// A command and where its answer goes.
-pub(super) type Request = (Command, oneshot::Sender<CommandResult>);
 
 /// What a bot is started with.
 pub(super) struct Start {
@@ -158,9 +66,10 @@ pub(super) async fn run(start: Start, book: SharedBook, mut commands: mpsc::Rece
     }
 }
 
-struct Engine {
-    book: SharedBook,
-    exchange: Exchange,
+/// What a running bot consists of; commands are in `force`.
+pub(super) struct Engine {
+    pub(super) book: SharedBook,
+    pub(super) exchange: Exchange,
     store: Store,
     strategy: Strategy,
     clock: Clock,
@@ -297,7 +206,7 @@ impl Engine {
             };
             let forgotten = self.now_us() - placed_us > UNKNOWN_AFTER_US;
             let seen = seen.or_else(|| {
-                forgotten.then(|| Seen {
+                forgotten.then_some(Seen {
                     standing: Standing::Canceled,
                     filled: Decimal::ZERO,
                     average: None,
@@ -374,7 +283,7 @@ impl Engine {
     }
 
     /// A new trade, which exists only if its first order was accepted.
-    async fn open(
+    pub(super) async fn open(
         &mut self,
         wish: &Wish,
         limit: Option<Limit>,
@@ -427,7 +336,7 @@ impl Engine {
     }
 
     /// Leaves a position wholly or in part, at the far side of the book.
-    async fn exit(
+    pub(super) async fn exit(
         &mut self,
         trade_id: i64,
         amount: Option<Decimal>,
@@ -527,7 +436,7 @@ impl Engine {
         Ok(())
     }
 
-    async fn cancel(
+    pub(super) async fn cancel(
         &mut self,
         trade_id: i64,
         order_id: &str,
@@ -559,125 +468,6 @@ impl Engine {
         lock(&self.book).trades.retain(|trade| trade.id != trade_id);
     }
 
-    async fn obey(&mut self, command: Command) -> CommandResult {
-        match command {
-            Command::ForceExit {
-                trade,
-                market,
-                amount,
-            } => {
-                self.force_exit(trade, market.unwrap_or(false), amount)
-                    .await
-            }
-            Command::ForceEnter(wanted) => self.force_enter(wanted).await,
-        }
-    }
-
-    async fn force_exit(
-        &mut self,
-        trade: Option<i64>,
-        market: bool,
-        amount: Option<Decimal>,
-    ) -> CommandResult {
-        let open: Vec<i64> = {
-            let book = lock(&self.book);
-            if book.run == RunState::Stopped {
-                return Err("trader is not running".to_owned());
-            }
-            let wanted =
-                |candidate: &&Trade| candidate.is_open && trade.is_none_or(|id| candidate.id == id);
-            book.trades.iter().filter(wanted).map(|t| t.id).collect()
-        };
-        if trade.is_some() && open.is_empty() {
-            return Err("invalid argument".to_owned());
-        }
-        for id in open {
-            self.force_exit_one(id, market, amount)
-                .await
-                .map_err(|refusal| match refusal {
-                    ExitRefusal::Said(text) => text,
-                    ExitRefusal::Exchange(refusal) => {
-                        self.report(&refusal);
-                        "Failed to exit trade.".to_owned()
-                    }
-                })?;
-        }
-        Ok(None)
-    }
-
-    async fn force_exit_one(
-        &mut self,
-        id: i64,
-        market: bool,
-        amount: Option<Decimal>,
-    ) -> Result<(), ExitRefusal> {
-        // An entry or exit that is still open is cancelled first, so that it is placed anew at a fresh price.
-        let standing: Vec<String> = lock(&self.book)
-            .trade_mut(id)
-            .map(|trade| {
-                trade
-                    .orders
-                    .iter()
-                    .filter(|order| order.is_open() && order.purpose != Purpose::Stop)
-                    .map(|order| order.order_id.clone())
-                    .collect()
-            })
-            .unwrap_or_default();
-        for order_id in standing {
-            self.cancel(id, &order_id, None).await?;
-        }
-        let quotes = self.exchange.quotes().await?;
-        let left = {
-            let mut book = lock(&self.book);
-            book.quotes = quotes;
-            let rates = book.quotes.clone();
-            let Some(trade) = book.trade_mut(id).filter(|trade| trade.entered()) else {
-                return Ok(());
-            };
-            // An entry that filled in part is not filled up again after this.
-            let unfilled = trade.entry_left();
-            trade.amount_requested -= unfilled;
-            let rate = rates.get(&trade.symbol).map_or(trade.open_rate, |q| q.last);
-            amount
-                .filter(|amount| *amount < trade.amount)
-                .map(|amount| (trade.amount - amount) * rate)
-        };
-        if let Some(left) = left
-            && left < Decimal::new(5, 0)
-        {
-            let text = format!(
-                "Remaining amount of {} would be too small.",
-                left.round_dp(8)
-            );
-            return Err(ExitRefusal::Said(text));
-        }
-        let part = amount.filter(|_| left.is_some());
-        self.exit(id, part, market, "force_exit").await?;
-        Ok(())
-    }
-
-    async fn force_enter(&mut self, wanted: ForceEnter) -> CommandResult {
-        let wish = {
-            let book = lock(&self.book);
-            if book.run != RunState::Running {
-                return Err("trader is not running".to_owned());
-            }
-            force_wish(&book, &wanted)?
-        };
-        let limit = match wanted.price {
-            _ if wanted.market => Some(Limit::Market),
-            Some(price) => Some(Limit::At(price)),
-            None => Some(Limit::At(wish.rate)),
-        };
-        match self.open(&wish, limit, false).await {
-            Ok(id) => Ok(Some(id)),
-            Err(refusal) => {
-                self.report(&refusal);
-                Err(format!("Failed to enter position for {}.", wanted.pair))
-            }
-        }
-    }
-
     fn save(&mut self, trade_id: i64) {
         let now_us = self.now_us();
         let mut book = lock(&self.book);
@@ -690,7 +480,7 @@ impl Engine {
     }
 
     /// Logs a refusal; one of the key ends trading.
-    fn report(&self, refusal: &Refusal) {
+    pub(super) fn report(&self, refusal: &Refusal) {
         let now_us = self.now_us();
         let mut book = lock(&self.book);
         if refusal.is_fatal() {
@@ -704,71 +494,6 @@ impl Engine {
             book.note(now_us, "WARNING", refusal.to_string());
         }
     }
-}
-
-/// The price of a forced entry.
-#[derive(Debug, Clone, Copy)]
-enum Limit {
-    At(Decimal),
-    Market,
-}
-
-/// Why a forced exit was not placed.
-enum ExitRefusal {
-    Said(String),
-    Exchange(Refusal),
-}
-
-impl From<Refusal> for ExitRefusal {
-    fn from(refusal: Refusal) -> Self {
-        ExitRefusal::Exchange(refusal)
-    }
-}
-
-fn force_wish(book: &Book, wanted: &ForceEnter) -> Result<Wish, String> {
-    let no_pair = || {
-        format!(
-            "Symbol does not exist or market is not active: {}",
-            wanted.pair
-        )
-    };
-    let base = wanted.pair.split('/').next().unwrap_or_default();
-    let symbol = format!("{base}USDT");
-    let instrument = book.instruments.get(&symbol).ok_or_else(no_pair)?;
-    let quote = book.quotes.get(&symbol).ok_or_else(no_pair)?;
-    let doubled = book
-        .trades
-        .iter()
-        .find(|trade| trade.is_open && trade.symbol == symbol);
-    if let Some(trade) = doubled {
-        return Err(format!(
-            "position for {} already open - id: {}",
-            wanted.pair, trade.id
-        ));
-    }
-    let leverage = wanted.leverage.unwrap_or(Decimal::from(5));
-    let rate = wanted
-        .price
-        .unwrap_or_else(|| touch(quote, !wanted.is_short, false));
-    let stake = wanted
-        .stake
-        .unwrap_or_else(|| (book.equity * Decimal::new(2, 2)).round_dp(2));
-    let amount = to_step(ratio(stake * leverage, rate), instrument.step, false);
-    if amount < instrument.min_amount {
-        return Err(format!("Failed to enter position for {}.", wanted.pair));
-    }
-    Ok(Wish {
-        symbol,
-        base: base.to_owned(),
-        is_short: wanted.is_short,
-        amount,
-        rate,
-        leverage,
-        stop_loss_ratio: Decimal::new(25, 2) * leverage,
-        tag: wanted.tag.clone(),
-        tick: instrument.tick,
-        step: instrument.step,
-    })
 }
 
 fn describe(trade: &Trade, event: Event, seen: &Seen) -> String {
@@ -786,4 +511,11 @@ fn describe(trade: &Trade, event: Event, seen: &Seen) -> String {
         seen.filled.normalize(),
         seen.average.unwrap_or_default().normalize()
     )
+}
+
+/// The price of a forced entry.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Limit {
+    At(Decimal),
+    Market,
 }

@@ -14,8 +14,10 @@
 //! It must never place an order after its pod is gone, nor use a key other than its pod's. Weak: it holds no opinion on
 //! the market (see `strategy`), and one pod restart within one second of another is seen as one.
 
+mod book;
 mod engine;
 mod exchange;
+mod force;
 mod rest;
 mod service;
 mod store;

@@ -10,7 +10,8 @@ use ring::hmac;
 use rust_decimal::Decimal;
 use serde_json::{Value, json};
 
-use super::engine::{Book, Command, CommandResult, ForceEnter};
+use super::book::Book;
+use super::force::{Command, CommandResult, ForceEnter};
 use super::strategy::RunState;
 use super::views;
 use crate::http::Request;

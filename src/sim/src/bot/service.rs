@@ -9,7 +9,9 @@ use serde_json::{Value, json};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::AbortHandle;
 
-use super::engine::{self, Book, Command, SharedBook, Start};
+use super::book::{self, Book, SharedBook};
+use super::engine::{self, Start};
+use super::force::{self, Command};
 use super::rest::{self, Outcome, Tokens};
 use super::strategy::RunState;
 use crate::clock::Clock;
@@ -40,7 +42,7 @@ pub(crate) struct BotSettings {
 struct Running {
     pod: String,
     book: SharedBook,
-    commands: mpsc::Sender<engine::Request>,
+    commands: mpsc::Sender<force::Request>,
     task: AbortHandle,
 }
 
@@ -106,7 +108,7 @@ impl BotService {
         if workload.terminating
             && let Some(bot) = running.as_ref()
         {
-            let mut book = engine::lock(&bot.book);
+            let mut book = book::lock(&bot.book);
             if book.run != RunState::Stopped {
                 let now_us = self.clock.wall_ms() * 1000;
                 book.note(now_us, "INFO", "SIGTERM received, stopping".to_owned());
@@ -138,7 +140,7 @@ impl BotService {
 
     /// Book and mailbox of the process, when there is one. A pod that is gone is noticed here too, not only at the
     /// next look.
-    fn process(&self) -> Option<(SharedBook, mpsc::Sender<engine::Request>)> {
+    fn process(&self) -> Option<(SharedBook, mpsc::Sender<force::Request>)> {
         let workload = self.kubernetes.workload(&self.settings.deployment);
         self.follow(workload);
         self.lock()
@@ -151,7 +153,7 @@ impl BotService {
             return Reply::reset();
         };
         let now_ms = self.clock.wall_ms();
-        let outcome = rest::answer(&request, &mut engine::lock(&book), &self.tokens, now_ms);
+        let outcome = rest::answer(&request, &mut book::lock(&book), &self.tokens, now_ms);
         let command = match outcome {
             Outcome::Answer(status, body) => return Reply::json(status, &body),
             Outcome::Act(command) => command,
@@ -167,7 +169,7 @@ impl BotService {
             // The pod went while the command was under way.
             return Reply::reset();
         };
-        let (status, body) = rest::finished(&request.path, trade, result, &engine::lock(&book));
+        let (status, body) = rest::finished(&request.path, trade, result, &book::lock(&book));
         Reply::json(status, &body)
     }
 
@@ -188,7 +190,7 @@ impl Service for BotService {
     fn state(&self) -> Value {
         match self.lock().as_ref() {
             Some(bot) => {
-                let book = engine::lock(&bot.book);
+                let book = book::lock(&bot.book);
                 json!({
                     "deployment": self.settings.deployment, "pod": bot.pod, "state": book.run.word(),
                     "open_trades": book.trades.iter().filter(|trade| trade.is_open).count(),

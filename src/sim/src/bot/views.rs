@@ -5,7 +5,7 @@
 use rust_decimal::Decimal;
 use serde_json::{Value, json};
 
-use super::engine::Book;
+use super::book::Book;
 use super::store::float;
 use super::trade::{Order, Purpose, Trade, ratio};
 use crate::ids::format_ms;
@@ -223,10 +223,9 @@ fn trade_view(book: &Book, trade: &Trade) -> Value {
 
 fn basics(trade: &Trade) -> Value {
     let filled = |entry: bool| {
-        trade
-            .orders
-            .iter()
-            .filter(move |order| (order.purpose == Purpose::Entry) == entry && order.filled_us.is_some())
+        trade.orders.iter().filter(move |order| {
+            (order.purpose == Purpose::Entry) == entry && order.filled_us.is_some()
+        })
     };
     let first_fill = filled(true).find_map(|order| order.filled_us);
     let stop_ratio = -trade.stop_loss_ratio;

@@ -71,18 +71,6 @@ pub(super) const KINDS: [KindInfo; 4] = [
     },
 ];
 
-impl Kind {
-    pub(super) fn info(self) -> &'static KindInfo {
-        let [deployment, pod, secret, external] = &KINDS;
-        match self {
-            Kind::Deployment => deployment,
-            Kind::Pod => pod,
-            Kind::Secret => secret,
-            Kind::ExternalSecret => external,
-        }
-    }
-}
-
 impl KindInfo {
     /// `deployments.apps`, as error texts name a resource.
     pub(super) fn qualified(&self) -> String {

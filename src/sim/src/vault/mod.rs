@@ -10,7 +10,7 @@
 //! - [`VaultService::new`]`(vault, clock)` is the [`crate::http::Service`]; [`VaultService::set_sealed`] is the control
 //!   API's way to break it, [`VaultService::fetch`] what the cluster's ExternalSecret operator reads.
 //!
-//! It must never be reachable from anywhere but loopback. Weak: one mount, four policies, no namespaces, no audit
+//! It must never be reachable from anywhere but loopback. Weak: one mount, two policies, no namespaces, no audit
 //! device, response wrapping or dynamic secrets; the only leases are those of tokens.
 
 mod kv;
@@ -89,21 +89,6 @@ impl Vault {
     /// `(role_id, secret_id)` of an AppRole with the revoker's rights and tokens of 20 minutes.
     pub(crate) fn revoker_approle(&mut self) -> (String, String) {
         self.tokens.enroll("revoker", "revoker", APPROLE_TTL_MS)
-    }
-
-    /// Logs the ExternalSecret operator in, so that there is a token to revoke; gives its accessor.
-    pub(crate) fn operator_accessor(&mut self, now_ms: i64) -> String {
-        let token = self.tokens.issue(
-            "auth/kubernetes/login",
-            Some("external-secrets".to_owned()),
-            "external-secrets",
-            Some(APPROLE_TTL_MS),
-            now_ms,
-        );
-        self.tokens
-            .get(&token, now_ms)
-            .map(|token| token.accessor.clone())
-            .unwrap_or_default()
     }
 
     /// The current fields of a secret; `None` when sealed, absent, deleted or destroyed.
@@ -189,20 +174,15 @@ impl Vault {
     }
 
     fn route(&mut self, path: &str, asked: &Asked<'_>) -> VaultAnswer {
-        let (head, rest) = match path.split_once('/') {
-            Some((mount, tail)) if mount == "kv" => match tail.split_once('/') {
-                Some((verb, name)) => (format!("kv/{verb}"), name),
-                None => (path.to_owned(), ""),
-            },
-            _ => (path.to_owned(), ""),
-        };
-        match head.as_str() {
-            "kv/data" => self.kv_data(rest, asked),
-            "kv/metadata" => self.kv_metadata(rest, asked),
-            "kv/delete" => self.kv_fate(rest, asked, Fate::Delete),
-            "kv/undelete" => self.kv_fate(rest, asked, Fate::Undelete),
-            "kv/destroy" => self.kv_fate(rest, asked, Fate::Destroy),
-            "kv/config" => self.data(json!({
+        let below = path.strip_prefix("kv/").unwrap_or_default();
+        let (verb, name) = below.split_once('/').unwrap_or((below, ""));
+        match verb {
+            "data" => self.kv_data(name, asked),
+            "metadata" => self.kv_metadata(name, asked),
+            "delete" => self.kv_fate(name, asked, Fate::Delete),
+            "undelete" => self.kv_fate(name, asked, Fate::Undelete),
+            "destroy" => self.kv_fate(name, asked, Fate::Destroy),
+            "config" => self.data(json!({
                 "cas_required": false, "delete_version_after": "0s", "max_versions": 0,
             })),
             _ => self.system(path, asked),

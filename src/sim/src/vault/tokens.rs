@@ -45,7 +45,6 @@ const POLICIES: &[(&str, &str, &[Need])] = &[
     ("revoker", "auth/token/accessors*", &[Need::List]),
     ("revoker", "auth/token/lookup-accessor", &[Need::Write]),
     ("revoker", "auth/token/revoke-accessor", &[Need::Write]),
-    ("external-secrets", "kv/data/trading/*", &[Need::Read]),
 ];
 
 /// Whether one of `policies` allows `need` on `path`.
