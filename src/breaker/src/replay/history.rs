@@ -102,7 +102,7 @@ impl History {
             },
         )?;
         let mut history = History {
-            ladder: ladder,
+            ladder,
             book: FlowBook::default(),
             funded_ms: t_ms,
             last_ms: t_ms,

@@ -1,0 +1,606 @@
+//! What a rung makes the breaker do, as a state machine. Pure: time and observations are passed
+//! in, effects come out as [`Job`]s, and every state is durable before its effect.
+//!
+//! One plan per event, that of the gravest rung. A job is repeated until its end state was seen;
+//! each is idempotent, so that a plan read back after a crash is simply begun again. The jobs of a
+//! plan do not wait for each other unless [`Job::after`] says so: a bot that does not answer must
+//! not hold up the cluster.
+
+use fusebox_domain::{Decimal, Position, Side, Symbol};
+use fusebox_ladder::{Action, Rung};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// The first pause after a failed attempt; doubles up to [`MAX_PAUSE_MS`].
+const FIRST_PAUSE_MS: i64 = 500;
+
+/// The longest pause between attempts.
+const MAX_PAUSE_MS: i64 = 10_000;
+
+/// An attempt that has not reported for this long is begun again.
+const LOST_MS: i64 = 45_000;
+
+/// One thing to bring about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Job {
+    /// The bot accepts no new entry.
+    StopEntries,
+    /// The bot is asked to leave half of each trade.
+    Reduce,
+    /// The exchange shows that exposure fell.
+    VerifyReduced,
+    /// The revoker cancels resting entries.
+    CancelEntries,
+    /// The Deployment wants zero replicas.
+    ScaleZero,
+    /// No pod of the bot is listed.
+    VerifyNoPods,
+    /// The revoker answered the kill request.
+    RequestKill,
+}
+
+impl Job {
+    /// What must be done before.
+    fn after(self) -> Option<Job> {
+        match self {
+            Job::VerifyNoPods => Some(Job::ScaleZero),
+            _ => None,
+        }
+    }
+
+    /// In words.
+    pub(crate) fn words(self) -> &'static str {
+        match self {
+            Job::StopEntries => "stop entries",
+            Job::Reduce => "halve trades",
+            Job::VerifyReduced => "verify exposure",
+            Job::CancelEntries => "cancel entries",
+            Job::ScaleZero => "scale to zero",
+            Job::VerifyNoPods => "verify no pods",
+            Job::RequestKill => "request kill",
+        }
+    }
+}
+
+/// How a job stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum State {
+    Pending,
+    Running,
+    Done,
+    Failed,
+}
+
+/// What an attempt led to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// Its end state was seen.
+    Done(String),
+    /// Not yet, or not known: again after a pause.
+    Again(String),
+    /// It will not come about.
+    Failed(String),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Task {
+    pub(crate) job: Job,
+    pub(crate) state: State,
+    pub(crate) attempts: u32,
+    /// Not before this wall-clock time; while running: when it began.
+    at_ms: i64,
+    pub(crate) detail: String,
+}
+
+/// One size that R2 wants halved.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Held {
+    pub(crate) symbol: Symbol,
+    pub(crate) side: Side,
+    pub(crate) size: Decimal,
+    /// The price by which sizes of several symbols are added up.
+    pub(crate) price: Decimal,
+}
+
+/// What was held when R2 tripped, and how much of it may remain.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Baseline {
+    pub(crate) held: Vec<Held>,
+    /// Wall-clock time by which the exchange must show it, milliseconds.
+    pub(crate) deadline_ms: i64,
+    pub(crate) keep_percent: u32,
+}
+
+/// A plan. Written to disk whenever it changes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Plan {
+    pub(crate) id: String,
+    /// `R1` … `R4`, `B1` … `B3`, `X`.
+    pub(crate) rung: String,
+    /// `alert`, `reduce`, `scale_zero`, `kill`, `stop_entries`.
+    pub(crate) action: String,
+    /// Why, in words.
+    pub(crate) reason: String,
+    /// Exchange time of the sample that tripped.
+    pub(crate) t_ms: i64,
+    pub(crate) started_ms: i64,
+    pub(crate) ended_ms: Option<i64>,
+    pub(crate) tasks: Vec<Task>,
+    pub(crate) baseline: Option<Baseline>,
+}
+
+/// The jobs of an action, in the order in which they are begun.
+pub(crate) fn jobs(action: Action) -> &'static [Job] {
+    match action {
+        Action::Alert | Action::BlindWarn | Action::Release => &[],
+        Action::BlindStop => &[Job::StopEntries],
+        Action::Reduce => &[Job::StopEntries, Job::Reduce, Job::VerifyReduced],
+        Action::ScaleZero | Action::BlindZero => &[
+            Job::CancelEntries,
+            Job::ScaleZero,
+            Job::StopEntries,
+            Job::VerifyNoPods,
+        ],
+        // The revoker does the rest of the kill; what the breaker can do with its own hands it
+        // does beside it, so that a dead revoker does not leave the bot running.
+        Action::Kill => &[
+            Job::RequestKill,
+            Job::ScaleZero,
+            Job::StopEntries,
+            Job::VerifyNoPods,
+        ],
+    }
+}
+
+/// The name of an action on the feed.
+pub(crate) fn action_name(action: Action) -> &'static str {
+    match action {
+        Action::BlindStop => "stop_entries",
+        Action::BlindZero => "scale_zero",
+        Action::BlindWarn => "alert",
+        other => other.name(),
+    }
+}
+
+/// Of the rungs that one event put in force, the one whose plan is executed: the gravest. An
+/// alert alone needs no plan of jobs but is one too, so that it is seen.
+pub(crate) fn gravest(rungs: impl Iterator<Item = Rung>) -> Option<Rung> {
+    const ORDER: [Rung; 8] = [
+        Rung::R4,
+        Rung::R3,
+        Rung::B3,
+        Rung::R2,
+        Rung::X,
+        Rung::B2,
+        Rung::R1,
+        Rung::B1,
+    ];
+    let place = |rung: &Rung| ORDER.iter().position(|r| r == rung);
+    rungs.min_by_key(|rung| place(rung).unwrap_or(ORDER.len()))
+}
+
+impl Plan {
+    /// A plan that begins now.
+    pub(crate) fn new(id: String, rung: Rung, reason: String, t_ms: i64, now_ms: i64) -> Self {
+        let action = rung.rule().action;
+        let task = |job: &Job| Task {
+            job: *job,
+            state: State::Pending,
+            attempts: 0,
+            at_ms: now_ms,
+            detail: String::new(),
+        };
+        let tasks: Vec<Task> = jobs(action).iter().map(task).collect();
+        Self {
+            id,
+            rung: rung.name().to_owned(),
+            action: action_name(action).to_owned(),
+            reason,
+            t_ms,
+            started_ms: now_ms,
+            ended_ms: tasks.is_empty().then_some(now_ms),
+            tasks,
+            baseline: None,
+        }
+    }
+
+    /// After a restart: whatever was running is begun again.
+    pub(crate) fn resume(&mut self, now_ms: i64) {
+        for task in &mut self.tasks {
+            if task.state == State::Running {
+                task.state = State::Pending;
+                task.at_ms = now_ms;
+            }
+        }
+    }
+
+    /// The jobs to begin now; they count as running from here on.
+    pub(crate) fn due(&mut self, now_ms: i64) -> Vec<Job> {
+        let done: Vec<Job> = self.jobs_in(State::Done);
+        let mut begun = Vec::new();
+        for task in &mut self.tasks {
+            let lost = task.state == State::Running && now_ms - task.at_ms >= LOST_MS;
+            let waits = task.state == State::Pending && task.at_ms <= now_ms;
+            let free = task.job.after().is_none_or(|before| done.contains(&before));
+            // The exposure is watched, not asked for: [`Plan::observe`].
+            if task.job != Job::VerifyReduced && free && (lost || waits) {
+                task.state = State::Running;
+                task.at_ms = now_ms;
+                task.attempts = task.attempts.saturating_add(1);
+                begun.push(task.job);
+            }
+        }
+        begun
+    }
+
+    /// Notes what an attempt led to.
+    pub(crate) fn report(&mut self, job: Job, outcome: Outcome, now_ms: i64) {
+        let Some(task) = self.tasks.iter_mut().find(|t| t.job == job) else {
+            return;
+        };
+        if matches!(task.state, State::Done | State::Failed) {
+            return;
+        }
+        match outcome {
+            Outcome::Done(detail) => {
+                task.state = State::Done;
+                task.detail = detail;
+            }
+            Outcome::Failed(detail) => {
+                task.state = State::Failed;
+                task.detail = detail;
+            }
+            Outcome::Again(detail) => {
+                task.state = State::Pending;
+                task.detail = detail;
+                let doublings = task.attempts.saturating_sub(1).min(5);
+                task.at_ms = now_ms + (FIRST_PAUSE_MS << doublings).min(MAX_PAUSE_MS);
+            }
+        }
+        if job == Job::VerifyNoPods && self.state_of(job) == Some(State::Done) {
+            // Without a pod there is no bot that could enter, or could be asked not to.
+            self.finish_unless_done(Job::StopEntries, "no pod of the bot runs");
+        }
+        self.close(now_ms);
+    }
+
+    /// R2: looks at what the exchange shows. `positions` is `None` while nothing fresh is known.
+    /// Fails at the deadline: the bot may have said yes and done nothing.
+    pub(crate) fn observe(&mut self, positions: Option<&[Position]>, now_ms: i64) {
+        let Some(baseline) = self.baseline.clone() else {
+            return;
+        };
+        if self.state_of(Job::VerifyReduced) != Some(State::Pending) {
+            return;
+        }
+        if let Some(percent) = positions.and_then(|p| remaining_percent(&baseline, p)) {
+            if percent <= u64::from(baseline.keep_percent) {
+                let detail = format!("exposure is at {percent} % of what it was");
+                self.finish_unless_done(Job::Reduce, "seen on the exchange");
+                self.report(Job::VerifyReduced, Outcome::Done(detail), now_ms);
+                return;
+            }
+            if let Some(task) = self.tasks.iter_mut().find(|t| t.job == Job::VerifyReduced) {
+                task.detail = format!("exposure is at {percent} %");
+            }
+        }
+        if now_ms >= baseline.deadline_ms {
+            let seconds = (baseline.deadline_ms - self.started_ms) / 1_000;
+            let detail = format!("not reduced within {seconds} s: treated as R3");
+            self.report(Job::VerifyReduced, Outcome::Failed(detail), now_ms);
+            // Asking on would work against the plan that follows.
+            self.abandon("given up");
+            self.close(now_ms);
+        }
+    }
+
+    /// Whether R2 failed, so that R3 must follow.
+    pub(crate) fn reduction_failed(&self) -> bool {
+        self.state_of(Job::VerifyReduced) == Some(State::Failed)
+    }
+
+    /// Gives up what a graver plan makes pointless.
+    pub(crate) fn supersede(&mut self, by: &str, now_ms: i64) {
+        self.abandon(&format!("superseded by {by}"));
+        self.close(now_ms);
+    }
+
+    pub(crate) fn is_open(&self) -> bool {
+        self.ended_ms.is_none()
+    }
+
+    pub(crate) fn state_of(&self, job: Job) -> Option<State> {
+        self.tasks.iter().find(|t| t.job == job).map(|t| t.state)
+    }
+
+    /// Each job with its state, in words.
+    pub(crate) fn detail(&self) -> String {
+        let tasks = self.tasks.iter().map(|task| {
+            let state = match task.state {
+                State::Pending => "waiting",
+                State::Running => "running",
+                State::Done => "done",
+                State::Failed => "failed",
+            };
+            match task.detail.is_empty() {
+                true => format!("{}: {state}", task.job.words()),
+                false => format!("{}: {state} ({})", task.job.words(), task.detail),
+            }
+        });
+        let parts: Vec<String> = std::iter::once(self.reason.clone()).chain(tasks).collect();
+        parts.join("; ")
+    }
+
+    fn jobs_in(&self, state: State) -> Vec<Job> {
+        self.tasks
+            .iter()
+            .filter(|t| t.state == state)
+            .map(|t| t.job)
+            .collect()
+    }
+
+    fn finish_unless_done(&mut self, job: Job, detail: &str) {
+        for task in self.tasks.iter_mut().filter(|t| t.job == job) {
+            if matches!(task.state, State::Pending | State::Running) {
+                task.state = State::Done;
+                task.detail = detail.to_owned();
+            }
+        }
+    }
+
+    fn abandon(&mut self, why: &str) {
+        for task in &mut self.tasks {
+            if matches!(task.state, State::Pending | State::Running) {
+                task.state = State::Failed;
+                task.detail = why.to_owned();
+            }
+        }
+    }
+
+    fn close(&mut self, now_ms: i64) {
+        let open = |t: &Task| matches!(t.state, State::Pending | State::Running);
+        if self.ended_ms.is_none() && !self.tasks.iter().any(open) {
+            self.ended_ms = Some(now_ms);
+        }
+    }
+}
+
+/// How much of the baseline's exposure is left, in per cent, rounded up; positions that were not
+/// there count in full at their mark. `None`: a sum is out of range or a price unknown.
+fn remaining_percent(baseline: &Baseline, positions: &[Position]) -> Option<u64> {
+    let mut prices: BTreeMap<&Symbol, Decimal> = BTreeMap::new();
+    let mut before = Decimal::ZERO;
+    for held in &baseline.held {
+        before = before.checked_add(held.size.checked_mul(held.price)?)?;
+        prices.insert(&held.symbol, held.price);
+    }
+    if before.is_zero() {
+        return Some(0);
+    }
+    let mut now = Decimal::ZERO;
+    for position in positions {
+        let price = prices
+            .get(&position.symbol)
+            .copied()
+            .or(position.mark_price)
+            .unwrap_or(position.entry_price);
+        now = now.checked_add(position.size.checked_mul(price)?)?;
+    }
+    let percent = now
+        .checked_mul(Decimal::ONE_HUNDRED)?
+        .checked_div(before)?
+        .ceil();
+    u64::try_from(percent).ok()
+}
+
+/// How much the bot should leave of a trade so that half of the baseline remains of its symbol.
+/// Asking twice asks for nothing more: that makes the request idempotent.
+pub(crate) fn to_leave(
+    baseline: &Baseline,
+    symbol: &Symbol,
+    side: Side,
+    amount: Decimal,
+) -> Decimal {
+    let held: Decimal = baseline
+        .held
+        .iter()
+        .filter(|h| h.symbol == *symbol && h.side == side)
+        .fold(Decimal::ZERO, |sum, h| sum.saturating_add(h.size));
+    let target = held / Decimal::TWO;
+    amount.saturating_sub(target).max(Decimal::ZERO)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plan(rung: Rung) -> Plan {
+        Plan::new("p".into(), rung, "why".into(), 0, 0)
+    }
+
+    fn position(symbol: &str, size: i64) -> Position {
+        Position {
+            symbol: symbol.into(),
+            side: Side::Buy,
+            size: Decimal::from(size),
+            entry_price: Decimal::ONE,
+            mark_price: Some(Decimal::ONE),
+            liquidation_price: None,
+            leverage: None,
+            unrealised_usdt: None,
+            stop_price: None,
+            opened_ms: None,
+            updated_ms: 0,
+            seq: 0,
+        }
+    }
+
+    fn reducing() -> Plan {
+        let mut plan = plan(Rung::R2);
+        plan.baseline = Some(Baseline {
+            held: vec![Held {
+                symbol: "X".into(),
+                side: Side::Buy,
+                size: Decimal::from(100),
+                price: Decimal::ONE,
+            }],
+            deadline_ms: 120_000,
+            keep_percent: 55,
+        });
+        plan
+    }
+
+    #[test]
+    fn the_gravest_rung_of_an_event_is_executed() {
+        let all = [Rung::B1, Rung::R1, Rung::R2, Rung::R3, Rung::R4];
+        assert_eq!(gravest(all.into_iter()), Some(Rung::R4));
+        assert_eq!(gravest([Rung::R1, Rung::R2].into_iter()), Some(Rung::R2));
+        assert_eq!(
+            gravest([Rung::B1, Rung::B2, Rung::B3].into_iter()),
+            Some(Rung::B3)
+        );
+        assert_eq!(gravest(std::iter::empty()), None);
+    }
+
+    #[test]
+    fn jobs_begin_together_and_only_the_count_of_pods_waits() {
+        let mut plan = plan(Rung::R3);
+        assert_eq!(
+            plan.due(0),
+            [Job::CancelEntries, Job::ScaleZero, Job::StopEntries]
+        );
+        assert!(plan.due(1_000).is_empty(), "they are running");
+        plan.report(Job::ScaleZero, Outcome::Done("0".into()), 1_000);
+        assert_eq!(plan.due(1_000), [Job::VerifyNoPods]);
+    }
+
+    #[test]
+    fn a_dead_bot_and_a_dead_revoker_hold_up_nobody_and_are_asked_again() {
+        let mut plan = plan(Rung::R4);
+        plan.due(0);
+        plan.report(Job::RequestKill, Outcome::Again("no answer".into()), 0);
+        plan.report(Job::StopEntries, Outcome::Again("no answer".into()), 0);
+        assert!(plan.due(499).is_empty());
+        assert_eq!(plan.due(500), [Job::RequestKill, Job::StopEntries]);
+        plan.report(Job::RequestKill, Outcome::Again("no answer".into()), 500);
+        assert_eq!(plan.due(1_499), [], "pauses double");
+        assert_eq!(plan.due(1_500), [Job::RequestKill]);
+        plan.report(Job::ScaleZero, Outcome::Done("0".into()), 1_600);
+        plan.due(1_600);
+        plan.report(Job::VerifyNoPods, Outcome::Done("none".into()), 1_700);
+        assert_eq!(
+            plan.state_of(Job::StopEntries),
+            Some(State::Done),
+            "no bot is left"
+        );
+        assert!(plan.is_open(), "the kill has no answer yet");
+        plan.report(Job::RequestKill, Outcome::Done("started".into()), 2_000);
+        assert_eq!(plan.ended_ms, Some(2_000));
+    }
+
+    #[test]
+    fn pauses_end_at_ten_seconds() {
+        let mut plan = plan(Rung::R4);
+        let mut now_ms = 0;
+        for _ in 0..20 {
+            plan.due(now_ms);
+            plan.report(Job::RequestKill, Outcome::Again(String::new()), now_ms);
+            now_ms += MAX_PAUSE_MS;
+        }
+        assert!(plan.due(now_ms).contains(&Job::RequestKill));
+    }
+
+    #[test]
+    fn a_lost_attempt_is_begun_again() {
+        let mut plan = plan(Rung::B2);
+        assert_eq!(plan.due(0), [Job::StopEntries]);
+        assert!(plan.due(LOST_MS - 1).is_empty());
+        assert_eq!(plan.due(LOST_MS), [Job::StopEntries]);
+    }
+
+    #[test]
+    fn a_restart_begins_again_what_was_running_and_keeps_what_was_done() {
+        let mut plan = plan(Rung::R3);
+        plan.due(0);
+        plan.report(Job::CancelEntries, Outcome::Done("0 left".into()), 10);
+        let text = serde_json::to_string(&plan).unwrap();
+        let mut plan: Plan = serde_json::from_str(&text).unwrap();
+        plan.resume(9_000);
+        assert_eq!(plan.due(9_000), [Job::ScaleZero, Job::StopEntries]);
+    }
+
+    #[test]
+    fn a_reduction_is_done_when_the_exchange_shows_it_and_not_when_the_bot_says_so() {
+        let mut plan = reducing();
+        plan.due(0);
+        plan.report(Job::StopEntries, Outcome::Done("paused".into()), 10);
+        plan.report(Job::Reduce, Outcome::Done("asked".into()), 20);
+        plan.observe(Some(&[position("X", 100)]), 1_000);
+        plan.observe(None, 2_000);
+        assert!(plan.is_open());
+        plan.observe(Some(&[position("X", 56)]), 3_000);
+        assert!(plan.is_open(), "56 % is not enough");
+        plan.observe(Some(&[position("X", 50)]), 4_000);
+        assert_eq!(
+            (plan.ended_ms, plan.reduction_failed()),
+            (Some(4_000), false)
+        );
+    }
+
+    #[test]
+    fn a_lying_bot_leads_to_r3_at_the_deadline() {
+        let mut plan = reducing();
+        plan.due(0);
+        plan.report(Job::StopEntries, Outcome::Done("paused".into()), 10);
+        plan.report(Job::Reduce, Outcome::Done("asked".into()), 20);
+        plan.observe(Some(&[position("X", 100)]), 119_999);
+        assert!(!plan.reduction_failed());
+        plan.observe(Some(&[position("X", 100)]), 120_000);
+        assert!(plan.reduction_failed() && !plan.is_open());
+    }
+
+    #[test]
+    fn not_seeing_is_not_reduced() {
+        let mut plan = reducing();
+        plan.observe(None, 120_000);
+        assert!(plan.reduction_failed());
+    }
+
+    #[test]
+    fn a_new_position_elsewhere_counts() {
+        let baseline = reducing().baseline.unwrap();
+        let both = [position("X", 50), position("Y", 50)];
+        assert_eq!(remaining_percent(&baseline, &both), Some(100));
+        assert_eq!(remaining_percent(&baseline, &[]), Some(0));
+        assert_eq!(remaining_percent(&Baseline::default(), &both), Some(0));
+    }
+
+    #[test]
+    fn asking_twice_does_not_leave_a_quarter() {
+        let baseline = reducing().baseline.unwrap();
+        let leave = |amount| to_leave(&baseline, &"X".into(), Side::Buy, Decimal::from(amount));
+        assert_eq!(leave(100), Decimal::from(50));
+        assert_eq!(leave(50), Decimal::ZERO);
+        assert_eq!(leave(60), Decimal::from(10));
+        let other = to_leave(&baseline, &"X".into(), Side::Sell, Decimal::from(5));
+        assert_eq!(
+            other,
+            Decimal::from(5),
+            "what was not there is left completely"
+        );
+    }
+
+    #[test]
+    fn an_alert_has_no_jobs_and_is_over_at_once() {
+        assert_eq!(plan(Rung::R1).ended_ms, Some(0));
+        assert_eq!(
+            (
+                plan(Rung::X).action.as_str(),
+                plan(Rung::B1).action.as_str()
+            ),
+            ("stop_entries", "alert")
+        );
+    }
+}
