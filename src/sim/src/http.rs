@@ -57,11 +57,6 @@ impl Request {
     pub(crate) fn json(&self) -> Option<Value> {
         serde_json::from_slice(&self.body).ok()
     }
-
-    /// The path's parts between slashes: `/v1/kv/data/a` is `["v1", "kv", "data", "a"]`.
-    pub(crate) fn segments(&self) -> Vec<&str> {
-        self.path.split('/').filter(|s| !s.is_empty()).collect()
-    }
 }
 
 /// One answer.
@@ -108,12 +103,6 @@ impl Reply {
     /// No answer at all: the connection is reset, as where no process listens.
     pub(crate) fn reset() -> Self {
         Self::empty(0)
-    }
-
-    /// Adds a header.
-    pub(crate) fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
-        self.headers.push((name, value.into()));
-        self
     }
 }
 

@@ -24,6 +24,9 @@ mod telegram;
 mod vault;
 mod world;
 
+#[cfg(test)]
+mod tests;
+
 use std::io::Write;
 use std::net::SocketAddr;
 use std::path::PathBuf;

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::instruments::MAINTENANCE;
 use super::ledger::Ledger;
 use super::market::Market;
-use super::order::{Execution, Order, Position, Side, Status, Stop};
+use super::order::{Execution, Order, Position, Side, Status, StopKind};
 
 /// All markets by symbol.
 pub(crate) type Markets = BTreeMap<&'static str, Market>;
@@ -113,7 +113,7 @@ impl Account {
             .positions
             .iter()
             .filter_map(|(s, p)| {
-                Some((p.size.abs() * markets.get(s)?.mark).checked_div(self.leverage_of(s))?)
+                (p.size.abs() * markets.get(s)?.mark).checked_div(self.leverage_of(s))
             })
             .sum();
         let orders: Decimal = self
@@ -136,7 +136,7 @@ impl Account {
     }
 
     /// Price of the position's full stop of this kind.
-    fn stop_price(&self, symbol: &str, stop: Stop) -> Option<Decimal> {
+    fn stop_price(&self, symbol: &str, stop: StopKind) -> Option<Decimal> {
         let order = self
             .orders
             .iter()
@@ -226,7 +226,7 @@ impl Account {
             "breakEvenPrice": if flat { String::new() } else { text(break_even) }, "positionBalance": "0",
             "markPrice": price(market.mark), "liqPrice": "", "bustPrice": "", "positionMM": text(maintenance),
             "positionMMByMp": text(maintenance), "positionIM": text(margin), "positionIMByMp": text(margin),
-            "tpslMode": "Full", "takeProfit": stop(Stop::TakeProfit), "stopLoss": stop(Stop::StopLoss),
+            "tpslMode": "Full", "takeProfit": stop(StopKind::TakeProfit), "stopLoss": stop(StopKind::StopLoss),
             "trailingStop": "0.00", "unrealisedPnl": text(p.unrealised(market.mark)),
             "curRealisedPnl": text(p.realised), "cumRealisedPnl": text(p.realised_ever),
             "seq": if p.seq == 0 { -1 } else { p.seq }, "isReduceOnly": false, "mmrSysUpdateTime": "",

@@ -31,6 +31,7 @@ impl Args {
     }
 
     /// Arguments from a JSON object; anything else is no arguments.
+    #[cfg(test)]
     pub(crate) fn from_value(value: Value) -> Self {
         match value {
             Value::Object(fields) => Self(fields),

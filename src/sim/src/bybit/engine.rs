@@ -11,7 +11,7 @@ use super::account::ClosedPnl;
 use super::instruments::{FUNDING_RATE, MAINTENANCE, MAKER_FEE, TAKER_FEE};
 use super::ledger::Row;
 use super::market::next_funding_ms;
-use super::order::{Execution, Order, Position, Side, Status, Stop, TimeInForce, Trigger};
+use super::order::{Execution, Order, Position, Side, Status, StopKind, TimeInForce, Trigger};
 use super::state::{Amend, Intent, State};
 
 /// One fill, before it is booked.
@@ -267,7 +267,10 @@ impl State {
         now_ms: i64,
     ) {
         if !size.is_zero() {
-            for (stop, price) in [(Stop::TakeProfit, take_profit), (Stop::StopLoss, stop_loss)] {
+            for (stop, price) in [
+                (StopKind::TakeProfit, take_profit),
+                (StopKind::StopLoss, stop_loss),
+            ] {
                 if let Some(price) = price {
                     self.set_position_stop(uid, symbol, stop, Some(price), None, now_ms);
                 }
@@ -304,7 +307,7 @@ impl State {
         &mut self,
         uid: u64,
         symbol: &'static str,
-        stop: Stop,
+        stop: StopKind,
         price: Option<Decimal>,
         qty: Option<Decimal>,
         now_ms: i64,
@@ -325,7 +328,7 @@ impl State {
         };
         let mark = market.mark;
         let side = Side::of(size).opposite();
-        let is_loss = matches!(stop, Stop::StopLoss | Stop::PartialStopLoss);
+        let is_loss = matches!(stop, StopKind::StopLoss | StopKind::PartialStopLoss);
         let mut order = Order {
             seq: 0,
             id: String::new(),
@@ -472,7 +475,7 @@ impl State {
                 side: side.opposite(),
                 kind: "Funding",
                 order_type: "UNKNOWN",
-                stop: Stop::None,
+                stop: StopKind::None,
                 price: mark,
                 qty: position.size.abs(),
                 order_price: Decimal::ZERO,
@@ -506,12 +509,12 @@ impl State {
             let Ok(mark) = self.market(symbol).map(|m| m.mark) else {
                 continue;
             };
-            self.set_position_stop(uid, symbol, Stop::StopLoss, Some(mark), None, now_ms);
+            self.set_position_stop(uid, symbol, StopKind::StopLoss, Some(mark), None, now_ms);
             let taken = self.account(uid).ok().and_then(|a| {
                 let stop = a
                     .orders
                     .iter()
-                    .find(|o| o.symbol == symbol && o.stop == Stop::StopLoss);
+                    .find(|o| o.symbol == symbol && o.stop == StopKind::StopLoss);
                 stop.map(|o| o.id.clone())
             });
             let Some(mut order) = taken.and_then(|id| self.take(uid, &id)) else {

@@ -235,7 +235,7 @@ fn stops_that_come_with_an_order_belong_to_its_position() {
         .account()
         .closed_orders
         .iter()
-        .find(|o| o.stop == Stop::TakeProfit)
+        .find(|o| o.stop == StopKind::TakeProfit)
         .unwrap();
     assert_eq!(
         (profit.status.as_str(), profit.cancel_type),

@@ -6,7 +6,7 @@ use super::args::Args;
 use super::error::ApiError;
 use super::instruments::{Instrument, MIN_NOTIONAL};
 use super::market::Market;
-use super::order::{Order, Side, Status, Stop, TimeInForce, Trigger};
+use super::order::{Order, Side, Status, StopKind, TimeInForce, Trigger};
 use super::state::{Amend, Intent, State};
 
 /// Active orders per symbol.
@@ -197,9 +197,9 @@ impl State {
             close_on_trigger,
             trigger,
             stop: if trigger.is_some() {
-                Stop::Stop
+                StopKind::Stop
             } else {
-                Stop::None
+                StopKind::None
             },
             status: if trigger.is_some() {
                 Status::Untriggered
@@ -236,7 +236,7 @@ impl State {
         let here = || known().filter(|o| o.symbol == order.symbol);
         if order.is_conditional() {
             let waiting = here()
-                .filter(|o| o.is_conditional() && o.stop == Stop::Stop)
+                .filter(|o| o.is_conditional() && o.stop == StopKind::Stop)
                 .count();
             return if waiting >= CONDITIONAL_LIMIT {
                 Err(ApiError::known(110009))

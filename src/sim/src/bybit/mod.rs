@@ -23,13 +23,14 @@ pub(crate) mod stream;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use futures_util::future::BoxFuture;
-use rust_decimal::Decimal;
 use serde_json::{Value, json};
 use tokio::sync::broadcast;
 
 use crate::clock::Clock;
 use crate::http::{Reply, Request, Service};
 use args::Args;
+#[cfg(test)]
+pub(crate) use auth::sign;
 use error::ApiError;
 use keys::{Key, Need};
 pub(crate) use keys::{MASTER_UID, NewKey, Permissions, Role};
@@ -239,9 +240,4 @@ impl Service for Exchange {
     fn handle(&self, request: Request) -> BoxFuture<'_, Reply> {
         Box::pin(async move { self.answer(&request) })
     }
-}
-
-/// Drawdown of an account as a fraction; `None` for an account that is not there.
-pub(crate) fn drawdown(state: &State, uid: u64) -> Option<Decimal> {
-    state.account(uid).ok().map(|a| a.drawdown(&state.markets))
 }

@@ -85,7 +85,7 @@ impl TimeInForce {
 
 /// Which kind of conditional order, if any. It stays set after triggering.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Stop {
+pub(crate) enum StopKind {
     /// Not conditional.
     None,
     /// A user's conditional order.
@@ -96,7 +96,7 @@ pub(crate) enum Stop {
     PartialTakeProfit,
 }
 
-impl Stop {
+impl StopKind {
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::None => "",
@@ -151,11 +151,9 @@ impl Trigger {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Status {
     New,
-    PartiallyFilled,
     Untriggered,
     Filled,
     Cancelled,
-    Rejected,
     /// A conditional order cancelled before it triggered.
     Deactivated,
 }
@@ -164,17 +162,15 @@ impl Status {
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::New => "New",
-            Self::PartiallyFilled => "PartiallyFilled",
             Self::Untriggered => "Untriggered",
             Self::Filled => "Filled",
             Self::Cancelled => "Cancelled",
-            Self::Rejected => "Rejected",
             Self::Deactivated => "Deactivated",
         }
     }
 
     pub(crate) fn is_open(self) -> bool {
-        matches!(self, Self::New | Self::PartiallyFilled | Self::Untriggered)
+        matches!(self, Self::New | Self::Untriggered)
     }
 }
 
@@ -194,7 +190,7 @@ pub(crate) struct Order {
     pub(crate) reduce_only: bool,
     pub(crate) close_on_trigger: bool,
     pub(crate) trigger: Option<Trigger>,
-    pub(crate) stop: Stop,
+    pub(crate) stop: StopKind,
     pub(crate) status: Status,
     pub(crate) cancel_type: &'static str,
     pub(crate) reject_reason: &'static str,
@@ -314,7 +310,7 @@ pub(crate) struct Execution {
     /// `Trade`, `Funding` or `BustTrade`.
     pub(crate) kind: &'static str,
     pub(crate) order_type: &'static str,
-    pub(crate) stop: Stop,
+    pub(crate) stop: StopKind,
     pub(crate) price: Decimal,
     pub(crate) qty: Decimal,
     pub(crate) order_price: Decimal,
@@ -338,7 +334,7 @@ impl Execution {
             "category": "linear", "symbol": self.symbol, "orderId": self.order_id, "orderLinkId": self.link_id,
             "side": self.side.as_str(), "orderPrice": plain(self.order_price), "orderQty": plain(self.order_qty),
             "leavesQty": plain(self.leaves), "createType": self.stop.create_type(), "orderType": self.order_type,
-            "stopOrderType": if self.stop == Stop::None { "UNKNOWN" } else { self.stop.as_str() },
+            "stopOrderType": if self.stop == StopKind::None { "UNKNOWN" } else { self.stop.as_str() },
             "execFee": plain(self.fee), "execId": self.id, "execPrice": plain(self.price), "execQty": plain(self.qty),
             "execType": self.kind, "execValue": plain(self.price * self.qty), "execTime": self.time_ms.to_string(),
             "feeCurrency": "", "isMaker": self.is_maker, "feeRate": plain(self.fee_rate), "tradeIv": "", "markIv": "",

@@ -13,7 +13,7 @@ use std::time::Duration;
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Map, Value, json};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::broadcast::{Receiver, error::RecvError};
+use tokio::sync::broadcast::Receiver;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
@@ -366,10 +366,7 @@ impl Session {
 
 /// The next event; `None` when some were lost.
 async fn next(events: &mut Receiver<Event>) -> Option<Event> {
-    match events.recv().await {
-        Ok(event) => Some(event),
-        Err(RecvError::Lagged(_) | RecvError::Closed) => None,
-    }
+    events.recv().await.ok()
 }
 
 fn plain(value: &Value) -> String {

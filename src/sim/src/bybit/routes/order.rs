@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::super::args::page;
 use super::super::error::ApiError;
-use super::super::order::{Order, Stop};
+use super::super::order::{Order, StopKind};
 use super::super::state::{Intent, State};
 use super::position::linear;
 use super::{Answer, Call};
@@ -63,11 +63,11 @@ fn chosen(state: &State, call: &Call) -> Result<impl Fn(&Order) -> bool + use<>,
         };
         let kind = match filter.as_deref() {
             None => true,
-            Some("Order") => o.stop == Stop::None,
+            Some("Order") => o.stop == StopKind::None,
             Some("tpslOrder") => o.stop.is_tpsl(),
             Some(_) => {
-                o.stop != Stop::None
-                    && (stop_type.as_deref() != Some("Stop") || o.stop == Stop::Stop)
+                o.stop != StopKind::None
+                    && (stop_type.as_deref() != Some("Stop") || o.stop == StopKind::Stop)
             }
         };
         place && kind

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::super::args::{nth, page};
 use super::super::error::ApiError;
 use super::super::intake::{check_price, check_qty};
-use super::super::order::{Side, Stop};
+use super::super::order::{Side, StopKind};
 use super::super::state::State;
 use super::{Answer, Call};
 
@@ -128,15 +128,15 @@ pub(super) fn trading_stop(state: &mut State, call: &Call) -> Answer {
         (
             "takeProfit",
             "tpSize",
-            Stop::TakeProfit,
-            Stop::PartialTakeProfit,
+            StopKind::TakeProfit,
+            StopKind::PartialTakeProfit,
             true,
         ),
         (
             "stopLoss",
             "slSize",
-            Stop::StopLoss,
-            Stop::PartialStopLoss,
+            StopKind::StopLoss,
+            StopKind::PartialStopLoss,
             false,
         ),
     ] {
