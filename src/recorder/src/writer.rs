@@ -13,6 +13,8 @@ use tokio::sync::{mpsc, oneshot};
 const QUEUE: usize = 256;
 /// After this long without a request the write-ahead log is moved into the database.
 const IDLE: Duration = Duration::from_secs(2);
+/// Under steady load it is moved after so many requests, so that it has a limit.
+const BUSY: u32 = 1_000;
 
 /// Asks the writer's thread.
 #[derive(Debug, Clone)]
@@ -124,21 +126,26 @@ impl Worker {
             return;
         };
         let mut last_sign = Instant::now();
+        let mut since_tidy = 0;
         loop {
             // Wakes for a request, else to tidy up and to sign what was not signed yet.
             let next = waiting.block_on(async { tokio::time::timeout(IDLE, inbox.recv()).await });
             match next {
                 Ok(Some(request)) => {
+                    since_tidy += 1;
                     let urgent = self.serve(request);
                     if urgent {
                         self.sign_or_warn();
                     }
                 }
                 Ok(None) => break,
-                Err(_) => {
-                    if let Err(error) = self.store.checkpoint_wal() {
-                        tracing::warn!(%error, "tidying the write-ahead log");
-                    }
+                Err(_) if since_tidy > 0 => since_tidy = BUSY,
+                Err(_) => {}
+            }
+            if since_tidy >= BUSY {
+                since_tidy = 0;
+                if let Err(error) = self.store.checkpoint_wal() {
+                    tracing::warn!(%error, "tidying the write-ahead log");
                 }
             }
             if last_sign.elapsed() >= self.interval {
@@ -199,7 +206,10 @@ fn is_urgent(draft: &Draft) -> bool {
     let field = |name: &str| draft.body.get(name);
     match draft.kind {
         Kind::Halt => true,
-        Kind::Plan => field("event").and_then(|e| e.as_str()) != Some("step"),
+        Kind::Plan => matches!(
+            field("event").and_then(|event| event.as_str()),
+            Some("intent" | "result" | "closed")
+        ),
         _ => field("severity").and_then(serde_json::Value::as_u64) == Some(1),
     }
 }
