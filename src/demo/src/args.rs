@@ -4,48 +4,48 @@ use std::path::PathBuf;
 /// Fusebox on a simulated exchange, secrets manager and cluster: no account, no key, no risk.
 #[derive(Debug, Clone, Parser)]
 #[command(name = "fusebox-demo", version)]
-pub(crate) struct Args {
+pub struct Args {
     /// What happens to the account.
     #[arg(long, value_enum, default_value_t = Scenario::Crash)]
-    pub(crate) scenario: Scenario,
+    pub scenario: Scenario,
     /// How many times faster the price moves; blind and watch limits stay in real time.
     #[arg(long)]
-    pub(crate) speed: Option<f64>,
+    pub speed: Option<f64>,
     /// Seed of everything invented.
     #[arg(long, default_value_t = 7)]
-    pub(crate) seed: u64,
+    pub seed: u64,
     /// Price path from a file (time_ms,open,high,low,close,volume) instead of the scenario's.
     #[arg(long, value_name = "FILE")]
-    pub(crate) candles: Option<PathBuf>,
+    pub candles: Option<PathBuf>,
     /// Delay of every simulated answer, in milliseconds.
     #[arg(long, value_name = "N", default_value_t = 0)]
-    pub(crate) latency_ms: u64,
+    pub latency_ms: u64,
     /// Simulated trading accounts.
     #[arg(long, value_name = "N", default_value_t = 1)]
-    pub(crate) accounts: u32,
+    pub accounts: u32,
     /// Simulated keys that can trade or move money.
     #[arg(long, value_name = "N", default_value_t = 3)]
-    pub(crate) keys: u32,
+    pub keys: u32,
     /// Play without a terminal, kill by script, print a report.
     #[arg(long)]
-    pub(crate) headless: bool,
+    pub headless: bool,
     /// Nobody touches a key: the ladder must kill by itself (headless only).
     #[arg(long, requires = "headless")]
-    pub(crate) hands_off: bool,
+    pub hands_off: bool,
     /// Print the report as JSON (headless; it is always JSON, this keeps the line for scripts).
     #[arg(long)]
-    pub(crate) json: bool,
+    pub json: bool,
     /// Keep the demo's files in this directory, which must be empty or not exist.
     #[arg(long, value_name = "DIR")]
-    pub(crate) keep: Option<PathBuf>,
+    pub keep: Option<PathBuf>,
     /// Do not build the other binaries first, even under cargo.
     #[arg(long)]
-    pub(crate) no_build: bool,
+    pub no_build: bool,
 }
 
 /// The scenarios of the simulator.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Scenario {
+pub enum Scenario {
     /// Nothing happens.
     Calm,
     /// A slow loss through the first two rungs.

@@ -6,10 +6,16 @@ use std::process::{Command, Stdio};
 
 /// The programs of Fusebox.
 #[derive(Debug, Clone)]
-pub(crate) struct Bins(PathBuf);
+pub struct Bins(PathBuf);
 
 impl Bins {
-    pub(crate) fn path(&self, name: &str) -> PathBuf {
+    /// The programs in `dir`.
+    pub fn at(dir: &Path) -> Self {
+        Self(dir.to_owned())
+    }
+
+    /// One of them.
+    pub fn path(&self, name: &str) -> PathBuf {
         self.0.join(name)
     }
 }

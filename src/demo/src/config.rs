@@ -266,7 +266,7 @@ fn write_breaker(layout: &Layout, endpoints: &Endpoints) -> Result<(), Error> {
         &json!({
             "environment": "sim",
             "account": "trading-1",
-            "uid": eye.uid,
+            "uid": eye.uid.to_string(),
             "state_dir": layout.of("breaker").join("state"),
             "feed_socket": layout.socket("feed"),
             "exchange": {
@@ -293,6 +293,7 @@ fn write_breaker(layout: &Layout, endpoints: &Endpoints) -> Result<(), Error> {
                 "chat_id": "1001",
             },
             "revoker_socket": layout.socket("breaker"),
+            "revoker_public_key": layout.of("revoker").join("state").join("signing-key.pub"),
             "recorder_socket": layout.append_socket("breaker"),
             "auto_revoke": "on",
             "blind_ms": BLIND_MS,

@@ -2,7 +2,8 @@ use std::path::PathBuf;
 
 /// Why the demo could not be played.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum Error {
+#[allow(missing_docs, reason = "each message says it")]
+pub enum Error {
     #[error("cannot build the other binaries: cargo ended with {0}")]
     Build(std::process::ExitStatus),
     #[error("{path} is missing; build it with `cargo build --release --bins`, or start with `cargo demo`", path = .0.display())]

@@ -9,6 +9,8 @@
 //! of them ends when the pipe on its standard input ends, so that not even SIGKILL of the demo
 //! leaves one behind.
 //!
+//! The end-to-end tests start the same [`World`] and put faults into it.
+//!
 //! Weak spot: all components run as one user here, so the sockets' owner checks prove little.
 #![forbid(unsafe_code)]
 
@@ -24,9 +26,11 @@ mod terminal;
 mod watch;
 mod world;
 
-pub(crate) use error::Error;
+pub use args::{Args, Scenario};
+pub use build::Bins;
+pub use error::Error;
+pub use world::World;
 
-use args::Args;
 use clap::Parser;
 use std::process::ExitCode;
 

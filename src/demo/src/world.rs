@@ -18,7 +18,7 @@ const READY_LIMIT: Duration = Duration::from_secs(20);
 
 /// Everything that runs, and where it is.
 #[derive(Debug)]
-pub(crate) struct World {
+pub struct World {
     pub(crate) processes: Processes,
     layout: Layout,
     endpoints: Endpoints,
@@ -27,7 +27,11 @@ pub(crate) struct World {
 }
 
 impl World {
-    pub(crate) async fn start(args: &Args, bins: &Bins) -> Result<Self, Error> {
+    /// Starts every process and waits until each serves its socket.
+    ///
+    /// # Errors
+    /// [`Error`] with the end of the log of the process that did not start.
+    pub async fn start(args: &Args, bins: &Bins) -> Result<Self, Error> {
         let (root, dir) = root(args.keep.as_deref())?;
         let layout = Layout::new(&root)?;
         let mut processes = Processes::default();
@@ -83,24 +87,28 @@ impl World {
         })
     }
 
-    pub(crate) fn feed_socket(&self) -> PathBuf {
+    /// The breaker's feed.
+    pub fn feed_socket(&self) -> PathBuf {
         self.layout.socket("feed")
     }
 
-    pub(crate) fn operator_socket(&self) -> PathBuf {
+    /// The revoker's socket for operators.
+    pub fn operator_socket(&self) -> PathBuf {
         self.layout.socket("operator")
     }
 
-    pub(crate) fn journal_db(&self) -> PathBuf {
+    /// The journal.
+    pub fn journal_db(&self) -> PathBuf {
         self.layout.journal_db()
     }
 
-    pub(crate) fn console_config(&self) -> PathBuf {
+    /// The console's configuration.
+    pub fn console_config(&self) -> PathBuf {
         self.layout.config("console")
     }
 
     /// The operator's own directories stay out of it.
-    pub(crate) fn console_env(&self) -> Vec<(&'static str, PathBuf)> {
+    pub fn console_env(&self) -> Vec<(&'static str, PathBuf)> {
         let home = self.layout.of("console");
         vec![
             ("XDG_CONFIG_HOME", home.join("config")),
@@ -140,8 +148,23 @@ impl World {
             .map_err(Error::Endpoints)
     }
 
+    /// The simulator's control API.
+    pub fn control(&self) -> &str {
+        &self.endpoints.control
+    }
+
+    /// The process id of a daemon, while it runs.
+    pub fn pid(&self, name: &str) -> Option<u32> {
+        self.processes.iter().find(|p| p.name() == name)?.pid()
+    }
+
+    /// Restarts daemons that die, as systemd would. Never ends by itself.
+    pub async fn supervise(&mut self) {
+        self.processes.supervise().await;
+    }
+
     /// Ends every process; the directory goes with the value.
-    pub(crate) async fn end(&mut self) {
+    pub async fn end(&mut self) {
         self.processes.end().await;
     }
 }
