@@ -20,7 +20,7 @@ use super::trade::{Event, Order, Purpose, Seen, Standing, Trade, Wish, to_step};
 use crate::clock::Clock;
 
 const BEAT: Duration = Duration::from_millis(500);
-/// The wallet is read once in so many beats.
+/// The wallet is read and open trades are written once in so many beats.
 const EQUITY_BEATS: u32 = 20;
 /// An answered unknown order counts as cancelled only after this long: acceptance is asynchronous.
 const UNKNOWN_AFTER_US: i64 = 5_000_000;
@@ -160,6 +160,7 @@ impl Engine {
         if self.beats.is_multiple_of(EQUITY_BEATS) {
             let equity = self.exchange.equity().await?;
             lock(&self.book).equity = equity;
+            self.save_open();
         }
         self.beats += 1;
         let quotes = self.exchange.quotes().await?;
@@ -476,6 +477,19 @@ impl Engine {
         };
         if let Err(error) = self.store.save(trade) {
             book.note(now_us, "ERROR", format!("database: {error}"));
+        }
+    }
+
+    /// Writes the extremes that open trades have seen since.
+    fn save_open(&mut self) {
+        let open: Vec<i64> = lock(&self.book)
+            .trades
+            .iter()
+            .filter(|trade| trade.is_open)
+            .map(|trade| trade.id)
+            .collect();
+        for id in open {
+            self.save(id);
         }
     }
 

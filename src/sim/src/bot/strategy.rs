@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use rust_decimal::Decimal;
 
 use super::exchange::{Instrument, Quote};
-use super::trade::{Order, Purpose, Standing, Trade, Wish, ratio, to_step};
+use super::trade::{CANCELLED_ELSEWHERE, Order, Purpose, Standing, Trade, Wish, ratio, to_step};
 use crate::rng::Rng;
 
 /// `freqtrade`'s word for an order replaced by one at a fresh price.
@@ -347,7 +347,8 @@ fn cancel(trade: &Trade, order: &Order, reason: Option<&'static str>) -> Option<
     })
 }
 
-/// What is left of an exit whose last order was cancelled to be re-priced.
+/// What is left of an exit whose last order was cancelled to be re-priced, or filled in part only. One that somebody
+/// else cancelled is not placed again.
 fn unfinished_exit(trade: &Trade) -> Option<(Decimal, String)> {
     let last = trade
         .orders
@@ -356,7 +357,10 @@ fn unfinished_exit(trade: &Trade) -> Option<(Decimal, String)> {
         .find(|order| order.purpose != Purpose::Stop)?;
     let replaced = last.purpose == Purpose::Exit
         && last.standing != Standing::Open
-        && last.cancel_reason.is_some()
+        && last
+            .cancel_reason
+            .as_deref()
+            .is_some_and(|reason| reason != CANCELLED_ELSEWHERE)
         && last.remaining() > Decimal::ZERO;
     let reason = last.tag.clone().unwrap_or_else(|| "exit_signal".to_owned());
     replaced.then(|| (last.remaining().min(trade.amount), reason))

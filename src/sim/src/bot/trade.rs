@@ -8,6 +8,11 @@ use rust_decimal::{Decimal, RoundingStrategy};
 /// Maker fee assumed until the exchange has told the real one.
 const DEFAULT_FEE: Decimal = Decimal::from_parts(2, 0, 0, false, 4);
 
+/// freqtrade's words for an order that ended without its doing: empty, …
+pub(super) const CANCELLED_ELSEWHERE: &str = "cancelled on exchange";
+/// … and after a part was filled.
+const CANCELLED_IN_PART: &str = "cancelled on exchange, partially filled";
+
 /// What an order is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Purpose {
@@ -307,7 +312,7 @@ impl Trade {
             // A cancelled order with a fill counts as done: its rest will never come.
             if seen.standing == Standing::Canceled {
                 order.standing = Standing::Closed;
-                order.cancel_reason = Some("cancelled on exchange, partially filled".to_owned());
+                order.cancel_reason = Some(CANCELLED_IN_PART.to_owned());
             }
         }
         let (purpose, done, filled) = (order.purpose, !order.is_open(), order.filled);
@@ -316,6 +321,11 @@ impl Trade {
             return None;
         }
         if filled.is_zero() {
+            if purpose != Purpose::Stop {
+                order
+                    .cancel_reason
+                    .get_or_insert(CANCELLED_ELSEWHERE.to_owned());
+            }
             return Some(Event::Void);
         }
         self.learn_fees(order_id);

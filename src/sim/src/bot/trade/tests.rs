@@ -120,6 +120,10 @@ fn an_entry_is_repriced_without_losing_what_was_filled() {
         ..part
     };
     assert_eq!(t.apply("e2", &none, 2), Some(Event::Void));
+    assert_eq!(
+        t.orders[1].cancel_reason.as_deref(),
+        Some(CANCELLED_ELSEWHERE)
+    );
     t.add_order(order(&t, Purpose::Entry, "e3", "0.006", "60020"));
     assert_eq!(
         t.apply("e3", &filled("0.006", "60020", "0.0002"), 3),
