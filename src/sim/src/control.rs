@@ -1,5 +1,18 @@
 //! The control API: look at the world, move it, break it. Tests and the demo drive the simulator by it.
 //!
+//! | call | body | does |
+//! |---|---|---|
+//! | `GET /state` | | prices, accounts with orders and positions, keys, faults, and each service's own state |
+//! | `GET /log?since=N` | | rows from number N on: t_ms, service, method, path, key, code (`retCode` or HTTP), status (0: no answer), took_ms; `next` is the N to ask with next |
+//! | `POST /price` | `{symbol, mark}` | holds a price; `mark: null` gives it back to the scenario |
+//! | `POST /transfer` | `{account, coin, amount, type, delay_ms}` | moves capital; the ledger row comes `delay_ms` after the balance, below 0 before it |
+//! | `POST /clock` | `{skew_ms}` | sets exchange time against the machine's |
+//! | `POST /key` | `{account, scopes, ips, name, read_only}` | makes a key behind our back and answers it, secret included |
+//! | `POST /faults` | [`Fault`]: `{kind, service, path, key, after, count, for_ms, ms, status, code, msg, done}` | answers `{id}` |
+//! | `POST /faults/clear` | `{}` or `{id}` | |
+//! | `POST /vault` | `{sealed}` | seals or unseals |
+//!
+//! A wrong call is answered 400 with `{error}`; `account` is a name (`trading-1`) or a uid.
 //! Its own port, its own service: neither delayed nor logged nor struck by faults.
 
 use std::net::IpAddr;

@@ -15,7 +15,7 @@ use crate::faults::{Fault, Faults, Strike};
 use crate::http::{Reply, Request, Service};
 
 /// Rows the request log keeps; older ones are dropped and counted.
-const LOG_LIMIT: usize = 50_000;
+const LOG_LIMIT: usize = 20_000;
 /// Answers remembered for the fault `stale`.
 const MEMORY_LIMIT: usize = 512;
 

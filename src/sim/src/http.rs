@@ -15,7 +15,7 @@ use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::{Bytes, Incoming};
 use hyper::header::{HeaderMap, HeaderName, HeaderValue};
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use tokio::net::TcpListener;
 
@@ -149,9 +149,9 @@ pub(crate) async fn serve(listener: TcpListener, service: Arc<dyn Service>, gate
                 let (service, gate, socket) = (service.clone(), gate.clone(), socket.clone());
                 async move { one(request, peer, service, gate, socket).await }
             });
-            // The error is the caller's hang-up or a fault that closed the connection.
+            // The error is the caller's hang-up or a fault that closed the connection. No timer: an idle connection
+            // stays open, as callers that keep theirs warm expect.
             let _ = hyper::server::conn::http1::Builder::new()
-                .timer(TokioTimer::new())
                 .serve_connection(TokioIo::new(stream), answer)
                 .await;
         });

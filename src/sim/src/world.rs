@@ -142,6 +142,9 @@ pub(crate) async fn start(plan: &Plan) -> Result<World, SimError> {
         plan.keys,
         clock.clone(),
     ));
+    if let Some(replay) = &replay {
+        exchange.with(|state, now_ms| state.start_at("BTCUSDT", replay.first(), plan.seed, now_ms));
+    }
     let (rest, rest_at) = ports.take().await?;
     let (ws_public, ws_public_at) = ports.take().await?;
     let (ws_private, ws_private_at) = ports.take().await?;

@@ -69,6 +69,8 @@ pub(crate) struct Market {
     pub(crate) updates: u64,
     up: bool,
     candles: VecDeque<Candle>,
+    /// The last 24 hours as one candle, so that a ticker need not add them up.
+    day: Candle,
 }
 
 impl Market {
@@ -101,12 +103,27 @@ impl Market {
             close = open;
         }
         let mark = instrument.start;
-        Self {
+        let mut market = Self {
             instrument,
             mark,
             updates: 1,
             up: true,
             candles,
+            day: Candle::at(now_ms, mark),
+        };
+        market.add_up(now_ms);
+        market
+    }
+
+    /// Sums the last 24 hours.
+    fn add_up(&mut self, now_ms: i64) {
+        let mut day = self
+            .candles
+            .iter()
+            .filter(|c| c.start_ms >= now_ms - 24 * HOUR_MS);
+        if let Some(mut sum) = day.next().cloned() {
+            day.for_each(|c| sum.absorb(c));
+            self.day = sum;
         }
     }
 
@@ -125,14 +142,16 @@ impl Market {
             if self.candles.len() > HISTORY {
                 self.candles.pop_front();
             }
+            self.add_up(now_ms);
         }
+        let step = Candle {
+            volume: self.instrument.step * Decimal::from(7),
+            ..Candle::at(start_ms, mark)
+        };
         if let Some(last) = self.candles.back_mut() {
-            let step = Candle {
-                volume: self.instrument.step * Decimal::from(7),
-                ..Candle::at(start_ms, mark)
-            };
             last.absorb(&step);
         }
+        self.day.absorb(&step);
     }
 
     pub(crate) fn bid(&self) -> Decimal {
@@ -190,21 +209,13 @@ impl Market {
     /// The fields of a ticker, as in the first message of the stream.
     pub(crate) fn ticker(&self, now_ms: i64) -> Map<String, Value> {
         let price = |p| self.instrument.price_text(p);
-        let day_ago = now_ms - 24 * HOUR_MS;
-        let day = || {
-            self.candles
-                .iter()
-                .rev()
-                .take_while(|c| c.start_ms >= day_ago)
-        };
-        let volume: Decimal = day().map(|c| c.volume).sum();
-        let prev_24h = day().last().map_or(self.mark, |c| c.open);
         let prev_1h = self
             .candles
             .iter()
             .rev()
             .nth(60)
             .map_or(self.mark, |c| c.close);
+        let (day, prev_24h) = (&self.day, self.day.open);
         let change = (self.mark - prev_24h)
             .checked_div(prev_24h)
             .unwrap_or_default();
@@ -212,11 +223,11 @@ impl Market {
             "symbol": self.instrument.symbol, "tickDirection": if self.up { "PlusTick" } else { "MinusTick" },
             "price24hPcnt": change.round_dp(6).to_string(), "lastPrice": price(self.mark),
             "prevPrice24h": price(prev_24h),
-            "highPrice24h": price(day().map(|c| c.high).max().unwrap_or(self.mark)),
-            "lowPrice24h": price(day().map(|c| c.low).min().unwrap_or(self.mark)),
+            "highPrice24h": price(day.high),
+            "lowPrice24h": price(day.low),
             "prevPrice1h": price(prev_1h), "markPrice": price(self.mark), "indexPrice": price(self.mark),
             "openInterest": "50000", "openInterestValue": (self.mark * Decimal::from(50_000)).round_dp(4).to_string(),
-            "turnover24h": (volume * self.mark).round_dp(4).to_string(), "volume24h": volume.to_string(),
+            "turnover24h": (day.volume * self.mark).round_dp(4).to_string(), "volume24h": day.volume.to_string(),
             "fundingIntervalHour": "8", "fundingCap": "0.005",
             "nextFundingTime": next_funding_ms(now_ms).to_string(), "fundingRate": FUNDING_RATE.to_string(),
             "bid1Price": price(self.bid()), "bid1Size": self.depth(), "ask1Price": price(self.ask()),

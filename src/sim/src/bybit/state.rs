@@ -104,6 +104,21 @@ impl State {
         }
     }
 
+    /// Lets a contract start from another price, its invented past included. Only before anyone trades.
+    pub(crate) fn start_at(
+        &mut self,
+        symbol: &'static str,
+        price: Decimal,
+        seed: u64,
+        now_ms: i64,
+    ) {
+        if let Some(market) = self.markets.get_mut(symbol) {
+            let mut instrument = market.instrument.clone();
+            instrument.start = instrument.round_price(price);
+            *market = Market::new(instrument, seed, now_ms);
+        }
+    }
+
     /// The next number of the exchange's one sequence.
     pub(crate) fn next_seq(&mut self) -> u64 {
         self.seq += 1;
