@@ -3,7 +3,7 @@
 //! One list of fields serves both directions, so that they cannot drift apart. Integers are LEB128, signed ones
 //! zigzag. A saved ladder is about 60 KB after a month; the configuration is not part of it.
 
-use crate::ladder::{Anchor, Ladder, Last, Phase};
+use crate::ladder::{Anchor, Ladder, Last, MAX_EQUITY_E8, MAX_T_MS, Phase};
 use crate::nav::Nav;
 use crate::rolling::Rolling;
 use crate::rung::{Basis, Config, ConfigError, Rungs};
@@ -54,6 +54,15 @@ trait Pass {
         Ok(())
     }
 
+    fn time(&mut self, t_ms: &mut i64) -> Result<(), DecodeError> {
+        self.i64(t_ms)?;
+        if (0..=MAX_T_MS).contains(t_ms) {
+            Ok(())
+        } else {
+            Err(DecodeError::Damaged)
+        }
+    }
+
     fn u8(&mut self, value: &mut u8) -> Result<(), DecodeError> {
         let mut wide = u128::from(*value);
         self.u128(&mut wide)?;
@@ -71,7 +80,7 @@ trait Pass {
     fn nav(&mut self, nav: &mut Nav) -> Result<(), DecodeError> {
         self.u128(&mut nav.equity_e8)?;
         self.u128(&mut nav.units_e18)?;
-        if nav.units_e18 == 0 {
+        if nav.units_e18 == 0 || nav.equity_e8 > 2 * MAX_EQUITY_E8.unsigned_abs() {
             Err(DecodeError::Damaged)
         } else {
             Ok(())
@@ -140,21 +149,21 @@ fn anchor(pass: &mut impl Pass, anchor: &mut Anchor) -> Result<(), DecodeError> 
 }
 
 fn confirmed(pass: &mut impl Pass, confirmed: &mut Confirmed) -> Result<(), DecodeError> {
-    pass.i64(&mut confirmed.t_ms)?;
+    pass.time(&mut confirmed.t_ms)?;
     pass.nav(&mut confirmed.dn)?;
     pass.nav(&mut confirmed.mid)?;
     pass.nav(&mut confirmed.up)
 }
 
 fn last(pass: &mut impl Pass, last: &mut Last) -> Result<(), DecodeError> {
-    pass.i64(&mut last.t_ms)?;
+    pass.time(&mut last.t_ms)?;
     pass.i128(&mut last.equity_e8)?;
     pass.nav(&mut last.nav)?;
     pass.bool(&mut last.agreed)
 }
 
 fn latch(pass: &mut impl Pass, latch: &mut Latch) -> Result<(), DecodeError> {
-    pass.i64(&mut latch.t_ms)?;
+    pass.time(&mut latch.t_ms)?;
     pass.nav(&mut latch.value)?;
     pass.nav(&mut latch.anchor)?;
     pass.option(&mut latch.basis, Basis::Day, |pass, basis| {
@@ -197,9 +206,14 @@ fn window(pass: &mut impl Pass, window: &mut Window) -> Result<(), DecodeError> 
     window.entries.resize(len, (Nav::ONE, 0));
     for (nav, t_ms) in &mut window.entries {
         pass.nav(nav)?;
-        pass.i64(t_ms)?;
+        pass.time(t_ms)?;
     }
-    window.latest.iter_mut().try_for_each(|t_ms| pass.i64(t_ms))
+    window.latest.iter_mut().try_for_each(|t_ms| {
+        // `i64::MAX` where there is none yet.
+        pass.i64(t_ms)?;
+        let known = *t_ms == i64::MAX || (0..=MAX_T_MS).contains(t_ms);
+        known.then_some(()).ok_or(DecodeError::Damaged)
+    })
 }
 
 fn rolling(pass: &mut impl Pass, rolling: &mut Rolling) -> Result<(), DecodeError> {
@@ -232,7 +246,7 @@ fn state(pass: &mut impl Pass, ladder: &mut Ladder) -> Result<(), DecodeError> {
         agreed: false,
     };
     pass.option(&mut ladder.last, blank, last)?;
-    pass.option(&mut ladder.heard_ms, 0, |pass, t_ms| pass.i64(t_ms))?;
+    pass.option(&mut ladder.heard_ms, 0, |pass, t_ms| pass.time(t_ms))?;
     let Rungs(blind) = &mut ladder.blind;
     pass.u8(blind)?;
     window(pass, &mut ladder.window)?;
@@ -277,6 +291,7 @@ impl Ladder {
         let mut ladder = Ladder::new(config).map_err(DecodeError::Config)?;
         let mut reader = Reader(bytes);
         state(&mut reader, &mut ladder)?;
+        ladder.refer();
         let sound = reader.0.is_empty() && ladder.units_e18 > 0;
         if sound {
             Ok(ladder)

@@ -10,7 +10,7 @@ use crate::window::{Confirmed, Window};
 /// Largest equity and largest flow the arithmetic is proven for: 10²⁰ of the numeraire, in 10⁻⁸.
 pub const MAX_EQUITY_E8: i128 = 10_000_000_000_000_000_000_000_000_000;
 /// Last millisecond of the year 9999.
-const MAX_T_MS: i64 = 253_402_300_799_999;
+pub(crate) const MAX_T_MS: i64 = 253_402_300_799_999;
 /// 1 in 10⁻⁸: an account worth less is not funded (L8).
 const ONE_E8: i128 = 100_000_000;
 /// Consecutive samples that make an account unfunded, or funded without a credit row (L8).
@@ -90,6 +90,8 @@ pub struct Ladder {
     pub(crate) day_rolling: Rolling,
     pub(crate) week_rolling: Rolling,
     pub(crate) month_rolling: Rolling,
+    /// Made of the above for the last accepted sample.
+    pub(crate) references: References,
     pub(crate) tripped: Rungs,
     /// In the order of [`Rung::ALL`].
     pub(crate) latches: [Option<Latch>; 8],
@@ -130,6 +132,9 @@ impl Ladder {
             day_rolling: Rolling::new(DAY_MS, MINUTE_MS),
             week_rolling: Rolling::new(7 * DAY_MS, 10 * MINUTE_MS),
             month_rolling: Rolling::new(30 * DAY_MS, 60 * MINUTE_MS),
+            references: References {
+                values: [Nav::ONE; 7],
+            },
             tripped: Rungs::NONE,
             latches: [None; 8],
         })
@@ -219,6 +224,7 @@ impl Ladder {
         if let Some(confirmed) = confirmed {
             self.settle(confirmed);
         }
+        self.refer();
         begun = begun.with(self.trips(t_ms, confirmed, before));
         let released = confirmed.map_or(Rungs::NONE, |confirmed| self.releases(t_ms, confirmed));
         self.verdict(reading, begun, released)
@@ -340,6 +346,7 @@ impl Ladder {
         };
         self.rebase(t_ms, nav);
         self.peak = nav;
+        self.refer();
         nav
     }
 
@@ -422,7 +429,7 @@ impl Ladder {
     fn trips(&mut self, t_ms: i64, confirmed: Option<Confirmed>, before: Option<Last>) -> Rungs {
         let mut begun = Rungs::NONE;
         self.tripped = Rungs::NONE;
-        let references = self.references();
+        let references = self.references;
         let fast = self.fast_value(before);
         for rung in Rung::DRAWDOWN.into_iter().rev() {
             let Some((basis, anchor)) = references.base(rung) else {
@@ -461,7 +468,7 @@ impl Ladder {
 
     /// L15, L16: what ends by itself.
     fn releases(&mut self, t_ms: i64, confirmed: Confirmed) -> Rungs {
-        let references = self.references();
+        let references = self.references;
         let mut released = Rungs::NONE;
         for (rung, period) in [(Rung::R1, Period::Day), (Rung::R2, Period::Week)] {
             let (Some(latch), Some((_, anchor)), Some(margin_bp)) = (
@@ -489,9 +496,10 @@ impl Ladder {
         released
     }
 
-    pub(crate) fn references(&self) -> References {
+    /// Gathers what values are compared with from now on.
+    pub(crate) fn refer(&mut self) {
         let t_ms = self.last.map_or(0, |last| last.t_ms);
-        References {
+        self.references = References {
             values: [
                 self.day.nav,
                 self.week.nav,
@@ -501,7 +509,7 @@ impl Ladder {
                 self.week_rolling.reference(t_ms),
                 self.month_rolling.reference(t_ms),
             ],
-        }
+        };
     }
 
     pub(crate) fn verdict(&self, reading: Reading, begun: Rungs, released: Rungs) -> Verdict {
@@ -517,7 +525,7 @@ impl Ladder {
             equity_e8: self.last.map_or(0, |last| last.equity_e8),
             nav,
             confirmed: self.confirmed,
-            references: self.references(),
+            references: self.references,
             tripped: self.tripped,
             latched: self.latched(),
             begun,

@@ -56,7 +56,7 @@ impl Ladder {
         if self.latch_of(rung).is_none() {
             let value = self.confirmed.dn;
             let anchor = self
-                .references()
+                .references
                 .base(rung)
                 .map_or(value, |(_, anchor)| anchor);
             self.set_latch(
@@ -109,7 +109,7 @@ impl Ladder {
         let fresh = !self.blind.contains(Rung::B1) && !self.blind.contains(Rung::B2);
         let Confirmed { t_ms, dn, mid, .. } =
             confirmed.filter(|_| fresh).ok_or(Refusal::NotConfirmed)?;
-        let references = self.references();
+        let references = self.references;
         for tested in Rung::DRAWDOWN {
             let moved = match rebase {
                 Rebase::Keep => false,
@@ -129,6 +129,7 @@ impl Ladder {
         if rebase == Rebase::MonthAndPeak {
             self.peak = mid;
         }
+        self.refer();
         self.tripped = Rungs::NONE;
         self.clear_latch(rung);
         Ok(())

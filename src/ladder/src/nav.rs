@@ -1,6 +1,6 @@
 //! NAV as an exact ratio, and everything that is computed from it.
 
-use crate::wide::Wide;
+use crate::wide::{Wide, full_product};
 use core::cmp::Ordering;
 
 /// 100 % in basis points.
@@ -52,8 +52,9 @@ impl Nav {
 
     /// Compares `self · scale` with `other · part`, exactly, by cross-multiplication.
     fn weigh(self, scale: u32, other: Nav, part: u32) -> Ordering {
-        let left = Wide::product(self.equity_e8, other.units_e18, scale.into());
-        left.cmp(&Wide::product(other.equity_e8, self.units_e18, part.into()))
+        let left = self.equity_e8.saturating_mul(scale.into());
+        let right = other.equity_e8.saturating_mul(part.into());
+        full_product(left, other.units_e18).cmp(&full_product(right, self.units_e18))
     }
 
     pub(crate) fn max(self, other: Nav) -> Nav {

@@ -1,10 +1,21 @@
-//! A 384-bit unsigned integer with the five operations the ladder needs.
+//! Wider than 128 bits: the full product that comparisons need, and a 384-bit unsigned integer with the
+//! five operations the displayed figures need.
 //!
-//! Why not 128: a comparison multiplies an equity (below 2^94), units (below 2^128) and a factor of
-//! basis points (below 2^16), 238 bits. The room of a flow sample multiplies one equity more, 332 bits.
-//! Nothing here can overflow within those limits, so nothing is checked and nothing can panic.
+//! A comparison multiplies an equity (below 2^95), a factor of basis points (below 2^16) and units (below
+//! 2^128), 239 bits. The room of a flow sample multiplies one equity more, 334 bits. Nothing here can
+//! overflow within those limits, so nothing is checked and nothing can panic.
 
 use core::cmp::Ordering;
+
+/// `a · b` as (high, low): ordered like the number it is.
+pub(crate) fn full_product(a: u128, b: u128) -> (u128, u128) {
+    let halves = |value: u128| (value >> 64, value & u128::from(u64::MAX));
+    let ((a1, a0), (b1, b0)) = (halves(a), halves(b));
+    let (carry, low) = halves(a0 * b0);
+    let (carry, middle) = halves(a1 * b0 + carry);
+    let (carry_too, middle) = halves(a0 * b1 + middle);
+    (a1 * b1 + carry + carry_too, middle << 64 | low)
+}
 
 const LIMBS: usize = 6;
 
@@ -167,6 +178,7 @@ mod tests {
         fn agrees_with_u128(a in any::<u64>(), b in any::<u64>(), c in 1u128..) {
             let product = u128::from(a) * u128::from(b);
             prop_assert_eq!(Wide::product(a.into(), b.into(), 1), Wide::of(product));
+            prop_assert_eq!(full_product(a.into(), b.into()), (0, product));
             prop_assert_eq!(Wide::of(product).divide(Wide::of(c)), Some((product / c, product % c != 0)));
         }
 
@@ -183,6 +195,8 @@ mod tests {
         #[test]
         fn order_is_that_of_products(a in any::<u128>(), b in any::<u128>(), c in 1u128..) {
             prop_assert_eq!(Wide::product(a, c, c).cmp(&Wide::product(b, c, c)), a.cmp(&b));
+            let (high, low) = full_product(a, b);
+            prop_assert_eq!(Wide::of(high).up_one_limb().up_one_limb().plus(Wide::of(low)), Wide::product(a, b, 1));
         }
     }
 
