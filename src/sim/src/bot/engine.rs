@@ -25,6 +25,9 @@ const EQUITY_BEATS: u32 = 20;
 /// An answered unknown order counts as cancelled only after this long: acceptance is asynchronous.
 const UNKNOWN_AFTER_US: i64 = 5_000_000;
 
+/// The exchange's words for a trigger on the wrong side of the market.
+const PAST_STOP: [i64; 2] = [110_092, 110_093];
+
 /// What a bot is started with.
 pub(super) struct Start {
     pub(super) account: String,
@@ -145,7 +148,6 @@ impl Engine {
                 self.report(&refusal);
                 let now_us = self.now_us();
                 self.strategy.refused(now_us);
-                return;
             }
         }
         lock(&self.book).last_beat_us = self.now_us();
@@ -386,7 +388,13 @@ impl Engine {
                 trigger: Some((trade.stop_loss, trade.is_short)),
             }
         };
-        self.place(trade_id, Purpose::Stop, &order, None).await
+        match self.place(trade_id, Purpose::Stop, &order, None).await {
+            Err(Refusal::Code { code, .. }) if PAST_STOP.contains(&code) => {
+                // The market is beyond the stop already: out, as freqtrade does.
+                self.exit(trade_id, None, true, "emergency_exit").await
+            }
+            other => other,
+        }
     }
 
     async fn place(
