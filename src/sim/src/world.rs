@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
@@ -128,134 +128,208 @@ pub(crate) async fn start(plan: &Plan) -> Result<World, SimError> {
         return Err(SimError::NotLoopback(plan.listen));
     }
     let replay = plan.candles.as_deref().map(Replay::read).transpose()?;
-    let clock = Clock::default();
-    let gate = Arc::new(Gate::new(
-        clock.clone(),
-        Duration::from_millis(plan.latency_ms),
-    ));
-    let mut ports = Ports { next: plan.listen };
-    let mut tasks = JoinSet::new();
-
-    let exchange = Arc::new(Exchange::new(
-        plan.seed,
-        plan.accounts,
-        plan.keys,
-        clock.clone(),
-    ));
-    if let Some(replay) = &replay {
-        exchange.with(|state, now_ms| state.start_at("BTCUSDT", replay.first(), plan.seed, now_ms));
-    }
-    let (rest, rest_at) = ports.take().await?;
-    let (ws_public, ws_public_at) = ports.take().await?;
-    let (ws_private, ws_private_at) = ports.take().await?;
-    tasks.spawn(serve(rest, exchange.clone(), gate.clone()));
-    tasks.spawn(stream::serve(
-        ws_public,
-        Socket::Public,
-        exchange.clone(),
-        gate.clone(),
-    ));
-    tasks.spawn(stream::serve(
-        ws_private,
-        Socket::Private,
-        exchange.clone(),
-        gate.clone(),
-    ));
-
-    let mut vault = Vault::new(plan.seed);
-    fill(&mut vault, &exchange, clock.wall_ms());
-    let vault_token = vault.revoker_token(clock.wall_ms());
-    let (role_id, secret_id) = vault.revoker_approle();
-    let vault_approle = json!({"role_id": role_id, "secret_id": secret_id});
-    let vault = Arc::new(VaultService::new(vault, clock.clone()));
-    let (listener, vault_at) = ports.take().await?;
-    tasks.spawn(serve(listener, vault.clone(), gate.clone()));
-
-    let mut cluster = Cluster::new(plan.seed);
-    for n in 1..=plan.accounts {
-        let tail = tail(n);
-        let secret = format!("freqtrade-keys{tail}");
-        cluster.add_bot(
-            &format!("freqtrade{tail}"),
-            &secret,
-            &format!("trading/freqtrade-{n}"),
-            clock.wall_ms(),
-        );
-    }
-    let kubernetes = Arc::new(KubernetesService::new(
-        cluster,
-        vault.clone(),
-        clock.clone(),
-    ));
-    let (listener, kubernetes_at) = ports.take().await?;
-    tasks.spawn(serve(listener, kubernetes.clone(), gate.clone()));
-
-    let telegram = Arc::new(TelegramService::new(plan.seed, clock.clone()));
-    let (listener, telegram_at) = ports.take().await?;
-    tasks.spawn(serve(listener, telegram.clone(), gate.clone()));
-
-    let (scratch, bot_db) = bot_db(plan)?;
-    let mut bots = Vec::new();
-    for n in 1..=plan.accounts {
-        let (listener, at) = ports.take().await?;
-        let settings = BotSettings {
-            account: n.to_string(),
-            deployment: format!("freqtrade{}", tail(n)),
-            db: numbered(&bot_db, n),
-            bybit_rest: format!("http://{rest_at}"),
-            seed: plan.seed,
-        };
-        let shown = json!({"account": n, "url": format!("http://{at}"), "db": settings.db});
-        let service = Arc::new(BotService::new(settings, kubernetes.clone(), clock.clone()));
-        tasks.spawn(serve(listener, service.clone(), gate.clone()));
-        tasks.spawn(service.clone().run());
-        bots.push((service, shown));
-    }
+    let mut site = Site::new(plan);
+    let (exchange, rest) = site.exchange(replay.as_ref()).await?;
+    let vault = site.vault(&exchange).await?;
+    let kubernetes = site.cluster(&vault).await?;
+    let telegram = site.telegram().await?;
+    let (scratch, bots) = site.bots(&kubernetes, &rest).await?;
 
     let driver = Driver::new(plan.scenario, plan.seed, plan.speed, replay);
     let driver = Arc::new(Mutex::new(driver));
-    let mut services: Vec<Arc<dyn Service>> =
-        vec![vault.clone(), kubernetes.clone(), telegram.clone()];
-    services.extend(bots.iter().map(|(bot, _)| bot.clone() as Arc<dyn Service>));
+    let mut services: Vec<Arc<dyn Service>> = vec![vault.clone(), kubernetes.clone(), telegram];
+    services.extend(bots);
     let control = Control {
         seed: plan.seed,
         scenario: format!("{:?}", plan.scenario).to_lowercase(),
-        clock: clock.clone(),
-        gate: gate.clone(),
+        clock: site.clock.clone(),
+        gate: site.gate.clone(),
         exchange: exchange.clone(),
-        vault: vault.clone(),
+        vault,
         driver: driver.clone(),
         services,
     };
-    let (listener, control_at) = ports.take().await?;
-    tasks.spawn(serve(listener, Arc::new(control), gate.clone()));
+    let control = site.open(Arc::new(control)).await?;
+    site.show(json!({"control": control, "seed": plan.seed}));
 
+    let mut tasks = site.tasks;
     tasks.spawn(match_orders(exchange.clone()));
-    tasks.spawn(move_prices(exchange.clone(), gate.clone(), driver));
-    tasks.spawn(run_controllers(kubernetes.clone()));
-
-    let endpoints = json!({
-        "bybit": {
-            "rest": format!("http://{rest_at}"), "ws_public": format!("ws://{ws_public_at}{}", Socket::Public.path()),
-            "ws_private": format!("ws://{ws_private_at}{}", Socket::Private.path()),
-        },
-        "vault": format!("http://{vault_at}"), "kubernetes": format!("http://{kubernetes_at}"),
-        "telegram": format!("http://{telegram_at}"), "control": format!("http://{control_at}"),
-        "keys": exchange.printed_keys(), "master_uid": MASTER_UID, "seed": plan.seed, "vault_token": vault_token,
-        "vault_approle": vault_approle,
-        "kubernetes_tokens": {
-            "breaker": kubernetes.token(Account::Breaker), "revoker": kubernetes.token(Account::Revoker),
-        },
-        "freqtrade": bots.first().and_then(|(_, shown)| shown.get("url").cloned()), "bot_db": bot_db,
-        "bots": bots.iter().map(|(_, shown)| shown).collect::<Vec<_>>(),
-        "freqtrade_user": bot::USER, "freqtrade_password": bot::PASSWORD,
-        "telegram_token": telegram.token(), "telegram_chat": telegram::CHAT_ID,
-    });
+    tasks.spawn(move_prices(exchange, site.gate, driver));
+    tasks.spawn(run_controllers(kubernetes));
     Ok(World {
-        endpoints,
+        endpoints: Value::Object(site.shown),
         tasks,
         _scratch: scratch,
     })
+}
+
+/// What is being built: ports taken, tasks started, endpoints to print.
+struct Site<'p> {
+    plan: &'p Plan,
+    clock: Clock,
+    gate: Arc<Gate>,
+    ports: Ports,
+    tasks: JoinSet<()>,
+    shown: Map<String, Value>,
+}
+
+impl<'p> Site<'p> {
+    fn new(plan: &'p Plan) -> Self {
+        let clock = Clock::default();
+        let latency = Duration::from_millis(plan.latency_ms);
+        Self {
+            plan,
+            gate: Arc::new(Gate::new(clock.clone(), latency)),
+            clock,
+            ports: Ports { next: plan.listen },
+            tasks: JoinSet::new(),
+            shown: Map::new(),
+        }
+    }
+
+    /// Adds to the line of endpoints.
+    fn show(&mut self, fields: Value) {
+        if let Value::Object(fields) = fields {
+            self.shown.extend(fields);
+        }
+    }
+
+    /// Serves on a port of its own; gives the base URL.
+    async fn open(&mut self, service: Arc<dyn Service>) -> Result<String, SimError> {
+        let (listener, at) = self.ports.take().await?;
+        self.tasks
+            .spawn(serve(listener, service, self.gate.clone()));
+        Ok(format!("http://{at}"))
+    }
+
+    /// Serves one of the exchange's sockets; gives its whole URL.
+    async fn open_stream(
+        &mut self,
+        socket: Socket,
+        exchange: &Arc<Exchange>,
+    ) -> Result<String, SimError> {
+        let (listener, at) = self.ports.take().await?;
+        self.tasks.spawn(stream::serve(
+            listener,
+            socket,
+            exchange.clone(),
+            self.gate.clone(),
+        ));
+        Ok(format!("ws://{at}{}", socket.path()))
+    }
+
+    /// The exchange, and the base URL of its REST API.
+    async fn exchange(
+        &mut self,
+        replay: Option<&Replay>,
+    ) -> Result<(Arc<Exchange>, String), SimError> {
+        let plan = self.plan;
+        let exchange = Exchange::new(plan.seed, plan.accounts, plan.keys, self.clock.clone());
+        let exchange = Arc::new(exchange);
+        if let Some(replay) = replay {
+            exchange
+                .with(|state, now_ms| state.start_at("BTCUSDT", replay.first(), plan.seed, now_ms));
+        }
+        let rest = self.open(exchange.clone()).await?;
+        let ws_public = self.open_stream(Socket::Public, &exchange).await?;
+        let ws_private = self.open_stream(Socket::Private, &exchange).await?;
+        self.show(json!({
+            "bybit": {"rest": rest, "ws_public": ws_public, "ws_private": ws_private},
+            "keys": exchange.printed_keys(), "master_uid": MASTER_UID,
+        }));
+        Ok((exchange, rest))
+    }
+
+    /// The secret store with every trade and move key in it.
+    async fn vault(&mut self, exchange: &Exchange) -> Result<Arc<VaultService>, SimError> {
+        let now_ms = self.clock.wall_ms();
+        let mut vault = Vault::new(self.plan.seed);
+        fill(&mut vault, exchange, now_ms);
+        let token = vault.revoker_token(now_ms);
+        let (role_id, secret_id) = vault.revoker_approle();
+        let vault = Arc::new(VaultService::new(vault, self.clock.clone()));
+        let url = self.open(vault.clone()).await?;
+        self.show(json!({
+            "vault": url, "vault_token": token, "vault_approle": {"role_id": role_id, "secret_id": secret_id},
+        }));
+        Ok(vault)
+    }
+
+    /// The cluster with a Deployment for each account's bot.
+    async fn cluster(
+        &mut self,
+        vault: &Arc<VaultService>,
+    ) -> Result<Arc<KubernetesService>, SimError> {
+        let mut cluster = Cluster::new(self.plan.seed);
+        for n in 1..=self.plan.accounts {
+            let (deployment, secret) = (
+                format!("freqtrade{}", tail(n)),
+                format!("freqtrade-keys{}", tail(n)),
+            );
+            cluster.add_bot(
+                &deployment,
+                &secret,
+                &format!("trading/freqtrade-{n}"),
+                self.clock.wall_ms(),
+            );
+        }
+        let kubernetes = Arc::new(KubernetesService::new(
+            cluster,
+            vault.clone(),
+            self.clock.clone(),
+        ));
+        let url = self.open(kubernetes.clone()).await?;
+        let token = |account| kubernetes.token(account);
+        let tokens =
+            json!({"breaker": token(Account::Breaker), "revoker": token(Account::Revoker)});
+        self.show(json!({"kubernetes": url, "kubernetes_tokens": tokens}));
+        Ok(kubernetes)
+    }
+
+    async fn telegram(&mut self) -> Result<Arc<TelegramService>, SimError> {
+        let telegram = Arc::new(TelegramService::new(self.plan.seed, self.clock.clone()));
+        let url = self.open(telegram.clone()).await?;
+        self.show(json!({
+            "telegram": url, "telegram_token": telegram.token(), "telegram_chat": telegram::CHAT_ID,
+        }));
+        Ok(telegram)
+    }
+
+    /// One bot for each account, and the directory made for their databases when nobody named one.
+    async fn bots(
+        &mut self,
+        kubernetes: &Arc<KubernetesService>,
+        rest: &str,
+    ) -> Result<(Option<TempDir>, Vec<Arc<dyn Service>>), SimError> {
+        let (scratch, db) = bot_db(self.plan)?;
+        let mut bots: Vec<Arc<dyn Service>> = Vec::new();
+        let mut shown = Vec::new();
+        for n in 1..=self.plan.accounts {
+            let settings = BotSettings {
+                account: n.to_string(),
+                deployment: format!("freqtrade{}", tail(n)),
+                db: numbered(&db, n),
+                bybit_rest: rest.to_owned(),
+                seed: self.plan.seed,
+            };
+            let db = settings.db.clone();
+            let bot = Arc::new(BotService::new(
+                settings,
+                kubernetes.clone(),
+                self.clock.clone(),
+            ));
+            let url = self.open(bot.clone()).await?;
+            self.tasks.spawn(bot.clone().run());
+            shown.push(json!({"account": n, "url": url, "db": db}));
+            bots.push(bot);
+        }
+        let first = shown.first().and_then(|bot| bot.get("url")).cloned();
+        self.show(json!({
+            "freqtrade": first, "freqtrade_user": bot::USER, "freqtrade_password": bot::PASSWORD, "bot_db": db,
+            "bots": shown,
+        }));
+        Ok((scratch, bots))
+    }
 }
 
 /// What follows a name for every account but the first.

@@ -326,19 +326,10 @@ impl State {
         let (Some(price), Ok(market)) = (price, self.market(symbol)) else {
             return;
         };
-        let mark = market.mark;
         let side = Side::of(size).opposite();
         let is_loss = matches!(stop, StopKind::StopLoss | StopKind::PartialStopLoss);
         let mut order = Order {
-            seq: 0,
-            id: String::new(),
-            link_id: String::new(),
-            symbol,
-            side,
-            is_market: true,
-            price: Decimal::ZERO,
             qty: qty.unwrap_or(size.abs()),
-            tif: TimeInForce::Ioc,
             reduce_only: true,
             close_on_trigger: true,
             // A long's loss and a short's profit lie below.
@@ -348,18 +339,7 @@ impl State {
             }),
             stop,
             status: Status::Untriggered,
-            cancel_type: "UNKNOWN",
-            reject_reason: "EC_NoError",
-            filled: Decimal::ZERO,
-            filled_value: Decimal::ZERO,
-            fee: Decimal::ZERO,
-            closed_pnl: Decimal::ZERO,
-            take_profit: None,
-            stop_loss: None,
-            mark_on_created: mark,
-            created_ms: now_ms,
-            updated_ms: now_ms,
-            placed_by: String::new(),
+            ..Order::blank(market, side)
         };
         self.stamp(&mut order, now_ms);
         self.store(uid, order, now_ms);

@@ -183,12 +183,9 @@ impl State {
         if value < MIN_NOTIONAL && !reduce_only {
             return Err(ApiError::known(110094));
         }
+        let conditional = trigger.is_some();
         Ok(Order {
-            seq: 0,
-            id: String::new(),
             link_id,
-            symbol: instrument.symbol,
-            side,
             is_market,
             price,
             qty,
@@ -196,28 +193,19 @@ impl State {
             reduce_only,
             close_on_trigger,
             trigger,
-            stop: if trigger.is_some() {
+            stop: if conditional {
                 StopKind::Stop
             } else {
                 StopKind::None
             },
-            status: if trigger.is_some() {
+            status: if conditional {
                 Status::Untriggered
             } else {
                 Status::New
             },
-            cancel_type: "UNKNOWN",
-            reject_reason: "EC_NoError",
-            filled: Decimal::ZERO,
-            filled_value: Decimal::ZERO,
-            fee: Decimal::ZERO,
-            closed_pnl: Decimal::ZERO,
             take_profit,
             stop_loss,
-            mark_on_created: market.mark,
-            created_ms: 0,
-            updated_ms: 0,
-            placed_by: String::new(),
+            ..Order::blank(market, side)
         })
     }
 

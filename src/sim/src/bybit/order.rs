@@ -208,6 +208,38 @@ pub(crate) struct Order {
 }
 
 impl Order {
+    /// A market order for nothing, to be completed with struct update.
+    pub(crate) fn blank(market: &Market, side: Side) -> Self {
+        Self {
+            seq: 0,
+            id: String::new(),
+            link_id: String::new(),
+            symbol: market.instrument.symbol,
+            side,
+            is_market: true,
+            price: Decimal::ZERO,
+            qty: Decimal::ZERO,
+            tif: TimeInForce::Ioc,
+            reduce_only: false,
+            close_on_trigger: false,
+            trigger: None,
+            stop: StopKind::None,
+            status: Status::New,
+            cancel_type: "UNKNOWN",
+            reject_reason: "EC_NoError",
+            filled: Decimal::ZERO,
+            filled_value: Decimal::ZERO,
+            fee: Decimal::ZERO,
+            closed_pnl: Decimal::ZERO,
+            take_profit: None,
+            stop_loss: None,
+            mark_on_created: market.mark,
+            created_ms: 0,
+            updated_ms: 0,
+            placed_by: String::new(),
+        }
+    }
+
     pub(crate) fn leaves(&self) -> Decimal {
         self.qty - self.filled
     }
