@@ -107,8 +107,9 @@ impl Assertion {
         out
     }
 
-    /// SHA-256 over the whole assertion: two equal ids are the same touch (K10).
-    pub(crate) fn digest(&self) -> [u8; 32] {
+    /// SHA-256 over the whole assertion: two equal ids are the same touch (K10). Worth nothing
+    /// as an authority; it only finds the run that the touch started.
+    pub fn id(&self) -> [u8; 32] {
         let mut all = sha256(self.credential_id.as_bytes()).to_vec();
         all.extend_from_slice(&sha256(&self.auth_data));
         all.extend_from_slice(&self.signature);

@@ -200,7 +200,7 @@ pub fn verify(
         plan: challenge.plan,
         counter,
         user_verified,
-        touch_id: assertion.digest(),
+        touch_id: assertion.id(),
     })
 }
 

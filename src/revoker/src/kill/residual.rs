@@ -1,0 +1,117 @@
+//! What a perfect kill leaves behind (study 5.5), with numbers, from the read-only eye.
+
+use super::orders::open_orders;
+use crate::exchange::at_risk_usdt;
+use crate::plan::{Contain, PlannedAccount};
+use crate::run::Run;
+use crate::world::World;
+use fusebox_domain::{Decimal, OrderKind};
+use fusebox_venue::PositionRow;
+use fusebox_wire::operator::{Residual, ResidualPosition};
+use std::time::Duration;
+
+/// The report must not hold up the result.
+const LIMIT: Duration = Duration::from_secs(5);
+
+pub(super) async fn look(
+    world: &World,
+    plan: &Contain,
+    run: &Run,
+    intent_durable: bool,
+) -> Residual {
+    let mut residual = Residual::default();
+    for account in &plan.accounts {
+        let looked = tokio::time::timeout(LIMIT, one(world, account, &mut residual)).await;
+        match looked {
+            Ok(Ok(())) => {}
+            Ok(Err(why)) => residual
+                .notes
+                .push(format!("{}: not seen: {why}", account.name)),
+            Err(_) => residual
+                .notes
+                .push(format!("{}: no answer within 5 s", account.name)),
+        }
+    }
+    residual.seen = match residual.notes.is_empty() {
+        true => format!("read {} ms after the authorization", run.elapsed_ms()),
+        false => "not complete, see the notes".to_owned(),
+    };
+    let fixed = [
+        "funding is charged every 8 h on open positions",
+        "sessions that were open when their key died may live until they reconnect",
+        "other master keys and web logins are not observable",
+        "nothing of ours can close a position now: use the exchange's app, or make a new key",
+    ];
+    residual.notes.extend(fixed.map(str::to_owned));
+    if !intent_durable {
+        residual
+            .notes
+            .push("the intent was not durable within 100 ms; the record is late (K12)".to_owned());
+    }
+    residual
+}
+
+async fn one(
+    world: &World,
+    account: &PlannedAccount,
+    residual: &mut Residual,
+) -> Result<(), String> {
+    let reader = world
+        .registry
+        .held(&account.read_key)
+        .and_then(|held| held.reader())
+        .ok_or("the read key is not loaded")?;
+    let wallet = reader.wallet().await.map_err(|e| e.to_string())?.value;
+    let equity = wallet.wallet.total_equity_usdt;
+    residual.equity_usdt = Some(residual.equity_usdt.unwrap_or_default() + equity);
+    let orders = open_orders(world, &reader).await?;
+    let stops: Vec<_> = orders
+        .iter()
+        .filter(|o| o.kind == OrderKind::ProtectiveStop)
+        .collect();
+    let kept = u32::try_from(stops.len()).unwrap_or(u32::MAX);
+    let resting = u32::try_from(orders.len().saturating_sub(stops.len())).unwrap_or(u32::MAX);
+    residual.stops_kept = residual.stops_kept.saturating_add(kept);
+    residual.resting_entries = residual.resting_entries.saturating_add(resting);
+    for coin in &world.config.exchange.settle_coins {
+        let rows = reader.positions(coin).await.map_err(|e| e.to_string())?;
+        for row in rows.value {
+            let of_row = stops.iter().find(|o| o.symbol == row.symbol);
+            let stop = of_row.and_then(|o| o.trigger_price);
+            residual.positions.extend(position(&row, stop));
+        }
+    }
+    Ok(())
+}
+
+fn position(row: &PositionRow, stop_order: Option<Decimal>) -> Option<ResidualPosition> {
+    let p = row.position.as_ref()?;
+    let stop_price = p.stop_price.or(stop_order);
+    let mark = p.mark_price;
+    let at_risk = mark
+        .zip(stop_price)
+        .and_then(|(mark, stop)| at_risk_usdt(mark, stop, p.size));
+    Some(ResidualPosition {
+        symbol: p.symbol.to_string(),
+        side: p.side.position_word().to_owned(),
+        size: p.size,
+        mark_price: mark,
+        stop_price,
+        at_risk_usdt: at_risk,
+        liquidation_price: p.liquidation_price,
+        liquidation_bp: mark
+            .zip(p.liquidation_price)
+            .and_then(|(mark, liq)| distance_bp(mark, liq)),
+    })
+}
+
+/// How far the mark price is from liquidation, basis points of the mark price.
+fn distance_bp(mark: Decimal, liquidation: Decimal) -> Option<i64> {
+    use rust_decimal::prelude::ToPrimitive as _;
+    let distance = mark.checked_sub(liquidation)?.abs();
+    distance
+        .checked_mul(Decimal::from(10_000))?
+        .checked_div(mark)?
+        .trunc()
+        .to_i64()
+}

@@ -1,0 +1,137 @@
+//! The calls that change something in Vault: destroy, write, revoke leases. Reading is custody's.
+
+use fusebox_custody::Secret;
+use fusebox_domain::clean_line;
+use serde_json::{Value, json};
+use std::time::Duration;
+
+const CALL_LIMIT: Duration = Duration::from_secs(3);
+
+/// What came of a call, as far as anyone can know.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Told {
+    /// The other side says it did.
+    Yes,
+    /// It is not there.
+    Absent,
+    /// It refused, with the reason.
+    No(String),
+    /// Nobody knows: no answer, sealed, an error of the server.
+    Unknown(String),
+}
+
+pub(crate) struct Vault {
+    http: reqwest::Client,
+    address: String,
+    token: Secret,
+}
+
+impl Vault {
+    pub(crate) fn new(address: &str, token: Secret) -> Result<Self, reqwest::Error> {
+        Ok(Self {
+            http: reqwest::Client::builder()
+                .timeout(CALL_LIMIT)
+                .no_proxy()
+                .build()?,
+            address: address.trim_end_matches('/').to_owned(),
+            token,
+        })
+    }
+
+    /// Deletes every version and the metadata of `mount/path`, then looks whether it is gone.
+    pub(crate) async fn destroy(&self, path: &str) -> Told {
+        let Some((mount, rest)) = path.split_once('/') else {
+            return Told::No(format!("{path} is not mount/path"));
+        };
+        let metadata = format!("{mount}/metadata/{rest}");
+        match self.call(reqwest::Method::DELETE, &metadata, None).await.0 {
+            Told::Yes | Told::Absent => {}
+            other => return other,
+        }
+        match self.call(reqwest::Method::GET, &metadata, None).await.0 {
+            Told::Absent => Told::Absent,
+            Told::Yes => Told::No("still there after its deletion was confirmed".to_owned()),
+            other => other,
+        }
+    }
+
+    /// Revokes every lease under a prefix.
+    pub(crate) async fn revoke_prefix(&self, prefix: &str) -> Told {
+        let path = format!("sys/leases/revoke-prefix/{prefix}");
+        self.call(reqwest::Method::PUT, &path, Some(&json!({})))
+            .await
+            .0
+    }
+
+    /// Writes a key's two halves as the version after `version` (0: none yet).
+    pub(crate) async fn write_key(
+        &self,
+        path: &str,
+        version: u64,
+        api_key: &str,
+        secret: &Secret,
+    ) -> Told {
+        let Some((mount, rest)) = path.split_once('/') else {
+            return Told::No(format!("{path} is not mount/path"));
+        };
+        let body = json!({
+            "options": {"cas": version},
+            "data": {"api_key": api_key, "secret": secret.expose()},
+        });
+        let data = format!("{mount}/data/{rest}");
+        self.call(reqwest::Method::POST, &data, Some(&body)).await.0
+    }
+
+    /// Whether it answers and is not sealed.
+    pub(crate) async fn health(&self) -> Told {
+        self.call(reqwest::Method::GET, "auth/token/lookup-self", None)
+            .await
+            .0
+    }
+
+    async fn call(
+        &self,
+        method: reqwest::Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> (Told, Value) {
+        let mut request = self
+            .http
+            .request(method, format!("{}/v1/{path}", self.address))
+            .header("X-Vault-Token", self.token.expose());
+        if let Some(body) = body {
+            request = request
+                .header("Content-Type", "application/json")
+                .body(body.to_string());
+        }
+        let response = match request.send().await {
+            Ok(response) => response,
+            Err(e) => return (Told::Unknown(without_url(e)), Value::Null),
+        };
+        let status = response.status().as_u16();
+        let body: Value = match response.bytes().await {
+            Ok(bytes) => serde_json::from_slice(&bytes).unwrap_or(Value::Null),
+            Err(e) => return (Told::Unknown(without_url(e)), Value::Null),
+        };
+        let reason = body
+            .pointer("/errors/0")
+            .and_then(Value::as_str)
+            .unwrap_or("no reason given");
+        let words = format!("HTTP {status}: {}", clean_line(reason, 120));
+        let told = match status {
+            200..=299 => Told::Yes,
+            404 => Told::Absent,
+            // 503 is "sealed" or "standby": it may change by itself.
+            500..=599 => Told::Unknown(words),
+            _ => Told::No(words),
+        };
+        (told, body)
+    }
+}
+
+pub(crate) fn without_url(error: reqwest::Error) -> String {
+    if error.is_timeout() {
+        return "no answer in time".to_owned();
+    }
+    clean_line(&error.without_url().to_string(), 120)
+}
