@@ -5,23 +5,13 @@
 //! market orders trigger and fill by the mark, whatever `triggerBy` says.
 
 use rust_decimal::Decimal;
-use serde_json::json;
 
-use super::account::ClosedPnl;
-use super::instruments::{FUNDING_RATE, MAINTENANCE, MAKER_FEE, TAKER_FEE};
+use super::fills::{Fill, MONEY_DP};
+use super::instruments::{FUNDING_RATE, MAINTENANCE};
 use super::ledger::Row;
 use super::market::next_funding_ms;
 use super::order::{Execution, Order, Position, Side, Status, StopKind, TimeInForce, Trigger};
 use super::state::{Amend, Intent, State};
-
-/// One fill, before it is booked.
-struct Fill {
-    price: Decimal,
-    qty: Decimal,
-    is_maker: bool,
-    /// `Trade` or `BustTrade`.
-    kind: &'static str,
-}
 
 impl State {
     /// Lets everything happen that is due. Call it often; it is cheap when nothing is.
@@ -157,108 +147,8 @@ impl State {
             .map_or(price, |m| m.instrument.round_price(price))
     }
 
-    /// Books a fill: position, fee, wallet, execution, ledger, events; then what follows from it.
-    fn book(&mut self, uid: u64, mut order: Order, fill: &Fill, now_ms: i64) {
-        let (seq, exec_id) = (self.next_seq(), self.ids.uuid());
-        let Ok(market) = self.market(order.symbol) else {
-            return;
-        };
-        let mark = market.mark;
-        let value = fill.price * fill.qty;
-        let fee_rate = if fill.is_maker { MAKER_FEE } else { TAKER_FEE };
-        let fee = value * fee_rate;
-        let Ok(account) = self.account_mut(uid) else {
-            return;
-        };
-        let mut position = account.position(order.symbol);
-        let entry = position.entry;
-        let (closed, pnl, closed_open_fee) = apply(&mut position, order.side, fill, fee, now_ms);
-        position.seq = i64::try_from(seq).unwrap_or(i64::MAX);
-        let size = position.size;
-        let leverage = account.leverage_of(order.symbol);
-        account.positions.insert(order.symbol, position);
-        account.wallet += pnl - fee;
-        let close_fee = if fill.qty.is_zero() {
-            Decimal::ZERO
-        } else {
-            fee * closed / fill.qty
-        };
-        account.realised_ever += pnl - fee;
-        order.filled += fill.qty;
-        order.filled_value += value;
-        order.fee += fee;
-        order.updated_ms = now_ms;
-        let net = pnl - close_fee - closed_open_fee;
-        order.closed_pnl += net;
-        let execution = Execution {
-            seq,
-            id: exec_id.clone(),
-            order_id: order.id.clone(),
-            link_id: order.link_id.clone(),
-            symbol: order.symbol,
-            side: order.side,
-            kind: fill.kind,
-            order_type: if order.is_market { "Market" } else { "Limit" },
-            stop: order.stop,
-            price: fill.price,
-            qty: fill.qty,
-            order_price: order.price,
-            order_qty: order.qty,
-            leaves: order.leaves(),
-            closed,
-            fee,
-            fee_rate,
-            pnl,
-            is_maker: fill.is_maker,
-            mark,
-            time_ms: now_ms,
-        };
-        account.ledger.add(Row {
-            seq,
-            time_ms: now_ms,
-            visible_ms: now_ms,
-            kind: "TRADE".to_owned(),
-            symbol: order.symbol,
-            side: order.side.as_str(),
-            qty: fill.qty,
-            size,
-            price: Some(fill.price),
-            fee,
-            fee_rate: Some(fee_rate),
-            cash_flow: pnl,
-            balance: account.wallet,
-            trade_id: exec_id,
-            order_id: order.id.clone(),
-            link_id: order.link_id.clone(),
-            ..Row::default()
-        });
-        if !closed.is_zero() {
-            let plain = |d: Decimal| d.round_dp(8).normalize().to_string();
-            let row = json!({
-                "symbol": order.symbol, "orderType": execution.order_type, "leverage": plain(leverage),
-                "updatedTime": now_ms.to_string(), "side": order.side.as_str(), "orderId": order.id,
-                "closedPnl": plain(net), "avgEntryPrice": plain(entry), "qty": plain(order.qty),
-                "cumEntryValue": plain(entry * closed), "createdTime": now_ms.to_string(),
-                "orderPrice": plain(order.price), "closedSize": plain(closed), "avgExitPrice": plain(fill.price),
-                "execType": fill.kind, "fillCount": "1", "cumExitValue": plain(fill.price * closed),
-                "openFee": plain(closed_open_fee), "closeFee": plain(close_fee),
-            });
-            account.keep_closed_pnl(ClosedPnl {
-                seq,
-                time_ms: now_ms,
-                row,
-            });
-        }
-        account.keep_execution(execution.clone());
-        self.emit(uid, "execution", execution.row(), now_ms);
-        let (symbol, stops) = (order.symbol, (order.take_profit, order.stop_loss));
-        self.store(uid, order, now_ms);
-        self.follow_up(uid, symbol, size, stops, now_ms);
-        self.emit_wallet(uid, now_ms);
-    }
-
     /// After a fill: stops that came with the order are set, those of a closed position go.
-    fn follow_up(
+    pub(super) fn follow_up(
         &mut self,
         uid: u64,
         symbol: &'static str,
@@ -393,7 +283,7 @@ impl State {
     }
 
     /// Puts an order where its status says, and tells the streams: an order and a position message each time.
-    fn store(&mut self, uid: u64, order: Order, now_ms: i64) {
+    pub(super) fn store(&mut self, uid: u64, order: Order, now_ms: i64) {
         let Ok(row) = self.market(order.symbol).map(|m| order.row(m)) else {
             return;
         };
@@ -423,7 +313,7 @@ impl State {
             let Ok(mark) = self.market(symbol).map(|m| m.mark) else {
                 continue;
             };
-            let paid = position.size * mark * FUNDING_RATE;
+            let paid = (position.size * mark * FUNDING_RATE).round_dp(MONEY_DP);
             let Ok(account) = self.account_mut(uid) else {
                 continue;
             };
@@ -520,52 +410,6 @@ fn is_reached(order: &Order, mark: Decimal) -> bool {
         (false, _, Side::Buy) => mark <= order.price,
         (false, _, Side::Sell) => mark >= order.price,
     }
-}
-
-/// Changes a position by a fill. Returns the quantity closed, its profit, and the opening fee that falls to it.
-fn apply(
-    position: &mut Position,
-    side: Side,
-    fill: &Fill,
-    fee: Decimal,
-    now_ms: i64,
-) -> (Decimal, Decimal, Decimal) {
-    let before = position.size;
-    let closed = position.closable(side).min(fill.qty);
-    let opened = fill.qty - closed;
-    let pnl = Side::of(before).signed(closed) * (fill.price - position.entry);
-    let share = closed.checked_div(before.abs()).unwrap_or_default();
-    let closed_open_fee = position.open_fee * share;
-    position.open_fee -= closed_open_fee;
-    position.size += side.signed(fill.qty);
-    if !opened.is_zero() {
-        let held = position.size.abs() - opened;
-        let cost = held * position.entry + opened * fill.price;
-        position.entry = cost
-            .checked_div(position.size.abs())
-            .unwrap_or_default()
-            .round_dp(10);
-        position.open_fee += fee.checked_div(fill.qty).unwrap_or_default() * opened;
-    }
-    if before.is_zero() || (Side::of(before) != Side::of(position.size) && !position.size.is_zero())
-    {
-        position.opened_ms = now_ms;
-        position.realised = Decimal::ZERO;
-    }
-    if position.size.is_zero() {
-        *position = Position {
-            realised_ever: position.realised_ever,
-            created_ms: position.created_ms,
-            ..Position::default()
-        };
-    }
-    if position.created_ms == 0 {
-        position.created_ms = now_ms;
-    }
-    position.realised += pnl - fee;
-    position.realised_ever += pnl - fee;
-    position.updated_ms = now_ms;
-    (closed, pnl, closed_open_fee)
 }
 
 #[cfg(test)]

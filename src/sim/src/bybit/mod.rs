@@ -9,6 +9,7 @@ mod args;
 mod auth;
 mod engine;
 mod error;
+mod fills;
 mod instruments;
 mod intake;
 mod keys;
