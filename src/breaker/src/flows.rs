@@ -59,6 +59,14 @@ impl Ledger {
         }
     }
 
+    /// Begins at the wallet's own balance if no row tells one: an account that has not moved for
+    /// a week. From the first row on the ledger stands by itself.
+    pub(crate) fn adopt(&mut self, wallet_balance: Decimal) {
+        if self.started {
+            self.balance.get_or_insert(wallet_balance);
+        }
+    }
+
     /// Balance after the newest row, in the numeraire; `None` before the first row.
     pub(crate) fn balance(&self) -> Option<Decimal> {
         self.balance

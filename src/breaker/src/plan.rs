@@ -78,8 +78,10 @@ pub(crate) enum State {
 pub(crate) enum Outcome {
     /// Its end state was seen.
     Done(String),
-    /// Not yet, or not known: again after a pause.
+    /// Not yet, or not known: again after a pause that grows.
     Again(String),
+    /// It takes its time: again after the longest pause.
+    Later(String),
     /// It will not come about.
     Failed(String),
 }
@@ -251,6 +253,11 @@ impl Plan {
             Outcome::Failed(detail) => {
                 task.state = State::Failed;
                 task.detail = detail;
+            }
+            Outcome::Later(detail) => {
+                task.state = State::Pending;
+                task.detail = detail;
+                task.at_ms = now_ms + MAX_PAUSE_MS;
             }
             Outcome::Again(detail) => {
                 task.state = State::Pending;

@@ -1,0 +1,480 @@
+//! Alerts, journal rows, and what a console may ask: to acknowledge a review, and to carry a
+//! certificate of the revoker.
+
+use super::measure::{nav_text, usdt};
+use super::{Engine, Input};
+use crate::edge::feed::Ask;
+use crate::edge::recorder::Delivery;
+use crate::money::from_e8;
+use crate::plan::Plan;
+use crate::{Error, Now};
+use fusebox_ladder::{Rebase, Refusal, Rung, Verdict};
+use fusebox_notify::{Field, Level, Notice, Open, Raised, Telegram, TelegramError};
+use fusebox_wire::Signed;
+use fusebox_wire::append::Draft;
+use fusebox_wire::feed::{CERTIFICATE, Certificate, Reply, Request};
+use serde_json::{Value, json};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Attempts to deliver one alert.
+const SEND_ATTEMPTS: u32 = 5;
+
+/// The longest pause that a channel may ask for, seconds.
+const MAX_SLOWER_S: u64 = 30;
+
+impl Engine {
+    /// Writes a row into the outbox; the recorder gets it when it can.
+    fn journal(&mut self, kind: &str, body: Value, now: Now) -> Result<(), Error> {
+        self.store
+            .push(&Draft {
+                kind: kind.to_owned(),
+                body,
+                happened_ms: now.wall_ms,
+                outbox: None,
+            })
+            .map(|_| ())
+    }
+
+    pub(super) fn journal_started(&mut self, now: Now) -> Result<(), Error> {
+        let latched: Vec<&str> = self.ladder.latched().iter().map(Rung::name).collect();
+        let body = json!({
+            "event": "started", "component": "breaker", "account": self.account(),
+            "detail": format!("in force: {}; ladder {}", list(&latched), self.config_hash),
+        });
+        self.journal("system", body, now)
+    }
+
+    pub(super) fn journal_stopped(&mut self, now: Now) -> Result<(), Error> {
+        let body = json!({
+            "event": "stopped", "component": "breaker", "account": self.account(),
+            "detail": "asked to stop; nothing watches the account until it runs again",
+        });
+        self.journal("system", body, now)
+    }
+
+    pub(super) fn journal_funded(&mut self, verdict: &Verdict, now: Now) -> Result<(), Error> {
+        let equity = from_e8(verdict.equity_e8).map(usdt).unwrap_or_default();
+        let body = json!({
+            "event": "funded", "component": "breaker", "account": self.account(),
+            "detail": format!("the ladder begins at {equity}"),
+        });
+        self.journal("system", body, now)
+    }
+
+    pub(super) fn journal_halt(
+        &mut self,
+        rung: Rung,
+        why: &str,
+        t_ms: i64,
+        now: Now,
+    ) -> Result<(), Error> {
+        let latched = self.ladder.latch_of(rung).is_some();
+        let id = match latched {
+            true => self.halt_id(rung),
+            false => format!("{}/{}/{t_ms}", self.account(), rung.name()),
+        };
+        self.halts.insert(rung.name(), id.clone());
+        let body = json!({
+            "id": id, "account": self.account(), "reason": format!("{} {why}", rung.name()),
+            "trigger_value": nav_text(self.verdict.nav.e12()), "rung": rung.name(), "t_ms": t_ms,
+            "equity": from_e8(self.verdict.equity_e8).map(|e| e.to_string()),
+        });
+        self.journal("halt", body, now)
+    }
+
+    /// A rung is no longer in force.
+    pub(super) fn released(&mut self, rung: Rung, why: &str, now: Now) -> Result<(), Error> {
+        let Some(id) = self.halts.remove(rung.name()) else {
+            return Ok(());
+        };
+        self.save(&[], now)?;
+        let body = json!({
+            "id": id, "account": self.account(), "reason": format!("{} {why}", rung.name()),
+            "rung": rung.name(), "resolved_at": rfc3339(now.wall_ms),
+        });
+        self.journal("halt", body, now)?;
+        let number = self.store.next("plan")?;
+        let mut plan = Plan::new(
+            format!("{}-release-{number}", self.account()),
+            rung,
+            format!("{} released: {why}", rung.name()),
+            now.exchange_ms,
+            now.wall_ms,
+        );
+        plan.action = "release".to_owned();
+        plan.tasks.clear();
+        plan.ended_ms = Some(now.wall_ms);
+        self.store.save_plan(&plan)?;
+        self.plans.push(plan);
+        Ok(())
+    }
+
+    /// How a plan ended.
+    pub(super) fn journal_plan(&mut self, plan: &Plan, now: Now) -> Result<(), Error> {
+        if plan.tasks.is_empty() {
+            return Ok(());
+        }
+        let failed = plan
+            .tasks
+            .iter()
+            .any(|t| t.state == crate::plan::State::Failed);
+        let body = json!({
+            "plan_id": plan.id, "event": "result", "action": plan.action, "rung": plan.rung,
+            "account": self.account(), "state": if failed { "failed" } else { "done" },
+            "detail": plan.detail(),
+        });
+        self.journal("plan", body, now)
+    }
+
+    /// Something that should not be: a row and an alert. It may be told often; the desk dedups.
+    pub(super) fn incident(&mut self, kind: &str, detail: &str, now: Now) -> Result<(), Error> {
+        let number = self.store.next("incident")?;
+        let id = format!("{}/{kind}/{number}", self.account());
+        let body = json!({
+            "id": id, "account": self.account(), "type": kind, "severity": 2, "detail": detail,
+        });
+        self.journal("incident", body, now)?;
+        let notice = self.notice(
+            Level::Critical,
+            kind,
+            &kind.replace('-', " "),
+            vec![Field::Next("open the console".to_owned())],
+        );
+        self.raise(notice, 0, now);
+        Ok(())
+    }
+
+    fn notice(&self, level: Level, rule: &str, title: &str, fields: Vec<Field>) -> Notice {
+        let environment = Field::Environment(self.config.environment.to_string());
+        Notice {
+            level,
+            rule: rule.to_owned(),
+            subject: self.account().to_owned(),
+            title: title.to_owned(),
+            fields: std::iter::once(environment).chain(fields).collect(),
+        }
+    }
+
+    /// The alert of a rung that was just put in force.
+    pub(super) fn alert_rung(&mut self, rung: Rung, why: &str, now: Now) {
+        let notice = self.rung_notice(rung, why);
+        let depth = self.depth(rung);
+        self.raise(notice, depth, now);
+    }
+
+    /// After a restart: what is in force still needs its acknowledgement.
+    pub(super) fn alert_still_in_force(&mut self, rung: Rung, now: Now) {
+        let acknowledged = self.ladder.latch_of(rung).is_some_and(|l| l.acknowledged);
+        if !acknowledged {
+            let notice = self.rung_notice(rung, "in force since before the restart");
+            let depth = self.depth(rung);
+            self.raise(notice, depth, now);
+        }
+    }
+
+    fn rung_notice(&self, rung: Rung, why: &str) -> Notice {
+        let level = match rung {
+            Rung::B1 => Level::Info,
+            Rung::R1 | Rung::B2 => Level::Warn,
+            _ => Level::Critical,
+        };
+        let loss_bp = self.config.ladder().loss_bp(rung);
+        let mut fields = Vec::new();
+        if let Some((basis, _)) = self.verdict.references.base(rung) {
+            fields.push(Field::Change {
+                basis: basis.name().to_owned(),
+                change_bp: i64::from(self.verdict.dd_bp(basis)),
+                threshold_bp: loss_bp,
+            });
+        }
+        let action = crate::plan::action_name(rung.rule().action).replace('_', " ");
+        fields.push(Field::Begun(action));
+        fields.push(Field::Next("open the console and acknowledge".to_owned()));
+        // A rung's reason has no balance in it; anything longer stays on the console.
+        self.notice(level, rung.name(), why, fields)
+    }
+
+    /// Whole per cents of loss: getting one deeper is told again.
+    fn depth(&self, rung: Rung) -> i64 {
+        self.verdict
+            .references
+            .base(rung)
+            .map_or(0, |(basis, _)| i64::from(-self.verdict.dd_bp(basis) / 100))
+    }
+
+    /// Re-alerts a rung in force that got a point deeper, and what nobody acknowledged.
+    pub(super) fn escalate(&mut self, now: Now) {
+        for rung in self.verdict.tripped.iter() {
+            if self.ladder.latch_of(rung).is_some() {
+                self.alert_rung(rung, "in force and deeper", now);
+            }
+        }
+        for open in self.desk.due(now.wall_ms) {
+            let mut notice = open.notice.clone();
+            notice.title = format!("NOT ACKNOWLEDGED ({}): {}", open.escalations, notice.title);
+            self.send(&open.id, notice);
+        }
+    }
+
+    fn raise(&mut self, notice: Notice, depth: i64, now: Now) {
+        if let Raised::Tell(id) = self.desk.raise(notice.clone(), depth, now.wall_ms) {
+            tracing::warn!(
+                alert = id,
+                rule = notice.rule,
+                title = notice.title,
+                "alert"
+            );
+            self.send(&id, notice);
+        }
+    }
+
+    /// Hands a notice to the channel; the answer comes back as [`Input::Told`].
+    fn send(&self, id: &str, notice: Notice) {
+        let (alert, input) = (id.to_owned(), self.out.input.clone());
+        let telegram = self.hands.telegram.clone();
+        tokio::spawn(async move {
+            let result = match telegram {
+                Some(telegram) => deliver(telegram, &notice).await,
+                None => Err("not configured".to_owned()),
+            };
+            let _ = input.send(Input::Told { alert, result }).await;
+        });
+    }
+
+    pub(super) fn on_told(
+        &mut self,
+        alert: &str,
+        result: Result<(), String>,
+        now: Now,
+    ) -> Result<(), Error> {
+        let configured = self.hands.telegram.is_some();
+        let words = match &result {
+            Ok(()) => "ok".to_owned(),
+            Err(why) => why.clone(),
+        };
+        if configured {
+            let told = result.map(|()| "delivered".to_owned());
+            self.health.note("telegram", told, now.wall_ms);
+        }
+        let channel = ("telegram".to_owned(), words.clone());
+        let channels = self.delivered.entry(alert.to_owned()).or_default();
+        channels.retain(|(name, _)| name != "telegram");
+        channels.push(channel);
+        let Some(open) = self.desk.alerts().iter().find(|a| a.id == alert).cloned() else {
+            self.delivered.remove(alert);
+            return Ok(());
+        };
+        let body = json!({
+            "id": open.id, "account": self.account(), "severity": severity(&open),
+            "title": format!("{} {}", open.notice.rule, open.notice.title),
+            "detail": open.notice.text(), "delivery": format!("telegram {words}"),
+        });
+        self.journal("alert", body, now)
+    }
+
+    /// The next row for the recorder, if it has taken the one before.
+    pub(super) fn pump_outbox(&mut self) {
+        let Some(recorder) = &self.hands.recorder else {
+            return;
+        };
+        if self.in_flight.is_some() {
+            return;
+        }
+        match self.store.peek() {
+            Ok(Some((seq, draft))) => {
+                if recorder.try_send((seq, draft)).is_ok() {
+                    self.in_flight = Some(seq);
+                }
+            }
+            Ok(None) => {}
+            Err(error) => tracing::error!(%error, "the outbox"),
+        }
+    }
+
+    pub(super) fn on_recorder(&mut self, delivery: Delivery, now: Now) -> Result<(), Error> {
+        let told = match delivery {
+            Delivery::Up => Ok(()),
+            Delivery::Down(why) => Err(why),
+            Delivery::Appended(seq) => {
+                self.store.delivered(seq)?;
+                self.in_flight = None;
+                Ok(())
+            }
+            Delivery::Refused(seq, why) => {
+                tracing::error!(seq, why, "the recorder will not take a row; it is dropped");
+                self.store.delivered(seq)?;
+                self.in_flight = None;
+                Err(format!("refused a row: {why}"))
+            }
+        };
+        let waiting = self.store.waiting()?;
+        let told = told
+            .map(|()| format!("{waiting} rows wait"))
+            .map_err(|why| format!("{why}; {waiting} rows wait"));
+        self.health.note("recorder", told, now.wall_ms);
+        Ok(())
+    }
+
+    /// What a console asks. Nothing of it can increase risk: the certificate brings its own
+    /// authority.
+    pub(super) fn on_console(&mut self, ask: Ask, now: Now) -> Result<(), Error> {
+        let outcome = match ask.request {
+            Request::Acknowledge { alert } => self.acknowledge(&alert, ask.uid, now)?,
+            Request::Release { certificate } => self.release(&certificate, ask.uid, now)?,
+        };
+        let reply = match outcome {
+            Ok(detail) => Reply { done: true, detail },
+            Err(detail) => Reply {
+                done: false,
+                detail,
+            },
+        };
+        // The console may be gone by now.
+        let _ = ask.answer.send(reply);
+        Ok(())
+    }
+
+    fn acknowledge(
+        &mut self,
+        alert: &str,
+        uid: u32,
+        now: Now,
+    ) -> Result<Result<String, String>, Error> {
+        let Some(open) = self.desk.alerts().iter().find(|a| a.id == alert).cloned() else {
+            return Ok(Err(format!("there is no alert {alert}")));
+        };
+        self.desk.acknowledge(alert);
+        if open.notice.rule == Rung::R1.name() {
+            self.ladder.acknowledge_review();
+            self.save(&[], now)?;
+        }
+        let body = json!({
+            "id": alert, "note": format!("{} by uid {uid}", open.notice.rule), "uid": uid,
+        });
+        self.journal("ack", body, now)?;
+        Ok(Ok(format!("{} acknowledged", open.notice.rule)))
+    }
+
+    fn release(
+        &mut self,
+        certificate: &Signed,
+        uid: u32,
+        now: Now,
+    ) -> Result<Result<String, String>, Error> {
+        let (certificate, rung, rebase) = match self.verified(certificate, now) {
+            Ok(verified) => verified,
+            Err(why) => return Ok(Err(why)),
+        };
+        if !self.store.raise("certificate", certificate.sequence)? {
+            return Ok(Err(
+                "this certificate was used, or a later one was".to_owned()
+            ));
+        }
+        if let Err(refusal) = self.ladder.release(rung, rebase) {
+            return Ok(Err(refused(rung, refusal)));
+        }
+        self.verdict = self.ladder.now();
+        let why = format!(
+            "by certificate {} (uid {uid}): {}",
+            certificate.sequence, certificate.reason
+        );
+        self.released(rung, &why, now)?;
+        Ok(Ok(format!("{} released", rung.name())))
+    }
+
+    /// Everything that a certificate must be, before it has any effect.
+    fn verified(
+        &self,
+        certificate: &Signed,
+        now: Now,
+    ) -> Result<(Certificate, Rung, Rebase), String> {
+        let path = self
+            .config
+            .revoker_public_key
+            .as_ref()
+            .ok_or("no revoker_public_key is configured: no certificate can be verified")?;
+        let text = std::fs::read_to_string(path)
+            .map_err(|e| format!("reading {}: {e}", path.display()))?;
+        let key = hex::decode(text.trim())
+            .map_err(|_| format!("{} is not a key in hex", path.display()))?;
+        let certificate: Certificate = certificate
+            .open(CERTIFICATE, &key)
+            .map_err(|e| e.to_string())?;
+        if certificate.account != self.config.account {
+            return Err(format!("the certificate is for {}", certificate.account));
+        }
+        if now.wall_ms >= certificate.expires_ms {
+            return Err("the certificate has expired".to_owned());
+        }
+        if certificate.config_hash != self.config_hash {
+            return Err("the ladder's configuration is not the one that was approved".to_owned());
+        }
+        let rung = Rung::ALL
+            .into_iter()
+            .find(|rung| rung.name() == certificate.rung)
+            .ok_or_else(|| format!("there is no rung {}", certificate.rung))?;
+        let rebase = match certificate.action.as_str() {
+            "release" => Rebase::Keep,
+            "rebase_month" => Rebase::Month,
+            "rebase_peak" => Rebase::MonthAndPeak,
+            other => return Err(format!("there is no release called {other}")),
+        };
+        Ok((certificate, rung, rebase))
+    }
+}
+
+/// Sends with patience, but not for ever.
+async fn deliver(telegram: Arc<Telegram>, notice: &Notice) -> Result<(), String> {
+    let mut last = String::new();
+    for attempt in 0..SEND_ATTEMPTS {
+        let pause_s = match telegram.send(notice).await {
+            Ok(()) => return Ok(()),
+            Err(TelegramError::Slower(seconds)) => {
+                last = format!("asked to wait {seconds} s");
+                seconds.min(MAX_SLOWER_S)
+            }
+            Err(error) => {
+                last = error.to_string();
+                1 << attempt
+            }
+        };
+        if attempt + 1 < SEND_ATTEMPTS {
+            tokio::time::sleep(Duration::from_secs(pause_s)).await;
+        }
+    }
+    Err(last)
+}
+
+fn refused(rung: Rung, refusal: Refusal) -> String {
+    match refusal {
+        Refusal::NotLatched => format!("{} is not in force", rung.name()),
+        Refusal::NotConfirmed => "no confirmed fresh equity to judge by".to_owned(),
+        Refusal::StillTrue(other) => format!(
+            "{} would trip again at once; a re-base is needed, or the loss made good",
+            other.name()
+        ),
+    }
+}
+
+pub(super) fn severity(open: &Open) -> u8 {
+    match open.notice.level {
+        Level::Critical => 1,
+        Level::Warn => 2,
+        Level::Info => 4,
+    }
+}
+
+fn list(words: &[&str]) -> String {
+    match words.is_empty() {
+        true => "nothing".to_owned(),
+        false => words.join(" "),
+    }
+}
+
+/// `2026-11-21T08:00:00.123Z`.
+fn rfc3339(wall_ms: i64) -> String {
+    jiff::Timestamp::from_millisecond(wall_ms)
+        .map(|at| at.to_string())
+        .unwrap_or_default()
+}
