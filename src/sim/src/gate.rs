@@ -119,9 +119,10 @@ impl Gate {
         }
         let mut inner = self.lock();
         let key = memory_key(arrival);
-        if inner.memory.len() < MEMORY_LIMIT || inner.memory.contains_key(&key) {
-            inner.memory.insert(key, reply.clone());
+        if inner.memory.len() >= MEMORY_LIMIT && !inner.memory.contains_key(&key) {
+            inner.memory.pop_first();
         }
+        inner.memory.insert(key, reply.clone());
     }
 
     /// Writes the log row. `status` 0 means that no answer was given.
@@ -168,15 +169,19 @@ impl Gate {
     }
 }
 
+/// What counts as the same question: windows of time move on between two polls and are left out.
 fn memory_key(arrival: &Arrival) -> String {
-    let Arrival {
-        service,
-        path,
-        query,
-        ..
-    } = arrival;
+    let fixed = |pair: &&str| {
+        !["startTime=", "endTime=", "start=", "end="]
+            .iter()
+            .any(|name| pair.starts_with(name))
+    };
+    let query: Vec<&str> = arrival.query.split('&').filter(fixed).collect();
+    let key = arrival.key.as_deref().unwrap_or("-");
     format!(
-        "{service} {path}?{query} {}",
-        arrival.key.as_deref().unwrap_or("-")
+        "{} {}?{} {key}",
+        arrival.service,
+        arrival.path,
+        query.join("&")
     )
 }
