@@ -382,7 +382,7 @@ mod tests {
         let at = |ms| start + Duration::from_millis(ms);
         let name = || AccountName::new("trading-1");
         let mut deadman = Deadman::new(std::iter::once(name()), start);
-        let mut due = |deadman: &mut Deadman, ms| deadman.due(at(ms), 30_000, 300_000);
+        let due = |deadman: &mut Deadman, ms| deadman.due(at(ms), 30_000, 300_000);
         assert_eq!(due(&mut deadman, 29_999), []);
         assert_eq!(due(&mut deadman, 30_000), [(name(), Silence::Entries)]);
         assert_eq!(due(&mut deadman, 31_000), []);

@@ -251,7 +251,7 @@ fn make_state_dir(path: &Path) -> Result<(), Error> {
 /// Its own signing key: made at the first start, and its public half put beside it to be pinned.
 fn signing_key(state_dir: &Path) -> Result<Ed25519KeyPair, Error> {
     use ring::signature::KeyPair as _;
-    let path = state_dir.join("signing.pk8");
+    let path = state_dir.join("signing-key");
     let wrong = || Error::SigningKey {
         path: path.display().to_string(),
     };
@@ -265,7 +265,7 @@ fn signing_key(state_dir: &Path) -> Result<Ed25519KeyPair, Error> {
         Err(e) => return Err(Error::state(format!("reading {}", path.display()))(e)),
     };
     let key = Ed25519KeyPair::from_pkcs8(&pkcs8).map_err(|_| wrong())?;
-    let public = state_dir.join("revoker.pub");
+    let public = state_dir.join("signing-key.pub");
     std::fs::write(
         &public,
         format!("{}\n", hex::encode(key.public_key().as_ref())),

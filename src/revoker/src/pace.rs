@@ -68,6 +68,6 @@ mod tests {
             assert!(within <= 5, "{within} sends from {from} ms: {sent:?}");
         }
         assert_eq!(&sent[..6], [0, 0, 0, 0, 150, 1_025]);
-        assert_eq!(sent[8], 1_175, "the slot of 150 ms is free at 1175 ms");
+        assert_eq!(sent[9], 1_175, "the slot of 150 ms is free at 1175 ms");
     }
 }

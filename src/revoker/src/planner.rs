@@ -6,6 +6,7 @@ use crate::plan::{Contain, Head, Plan, PlannedAccount, PlannedKey, Resume, Rotat
 use crate::random;
 use crate::registry::Observed;
 use crate::world::{World, now_ms};
+use fusebox_custody::Source;
 use fusebox_domain::{AccountName, ApiKeyId, KeyName, KeyRole, ObservedKey, Scope, clean_line};
 use fusebox_wire::operator::{Refused, Wish};
 
@@ -211,9 +212,14 @@ async fn rotate(
 }
 
 async fn rotated(world: &World, key: &Key) -> Result<RotatedKey, Refused> {
-    if key.vault_path.is_none() || key.role == KeyRole::Manage {
+    // Where the new key is stored must be where it is read from at the next start.
+    let stored = match (&key.secret, &key.vault_path) {
+        (Source::Vault { path, .. }, Some(vault_path)) => path == vault_path,
+        _ => false,
+    };
+    if !stored || key.role == KeyRole::Manage {
         let message = format!(
-            "{} has no vault_path, so a new key could not be stored: rotate it by hand and change its source in the configuration",
+            "{} is not read from its vault_path, so a new key could not be taken up: rotate it by hand and change its source",
             key.name
         );
         return Err(refused("not_supported", message));

@@ -130,20 +130,26 @@ impl Registry {
     }
 }
 
-/// Fetches both halves of a declared key.
+/// Fetches both halves of a declared key. Where the secret is in Vault, the public half beside it
+/// is the true one: a rotation writes both, and the configuration may name an older key.
 pub(crate) async fn load(
     config: &Config,
     key: &Key,
     vault: Option<&VaultReader>,
 ) -> Result<HeldKey, String> {
-    let api_key = match Source::try_from(key.api_key.clone()) {
-        Ok(source) => {
+    let secret = key.secret.fetch(vault).await.map_err(|e| e.to_string())?;
+    let beside = match (&key.secret, vault) {
+        (Source::Vault { path, .. }, Some(vault)) => vault.field(path, "api_key").await.ok(),
+        _ => None,
+    };
+    let api_key = match (beside, Source::try_from(key.api_key.clone())) {
+        (Some(beside), _) => ApiKeyId::new(beside.expose()),
+        (None, Ok(source)) => {
             let text = source.fetch(vault).await.map_err(|e| e.to_string())?;
             ApiKeyId::new(text.expose())
         }
-        Err(_) => ApiKeyId::new(key.api_key.clone()),
+        (None, Err(_)) => ApiKeyId::new(key.api_key.clone()),
     };
-    let secret = key.secret.fetch(vault).await.map_err(|e| e.to_string())?;
     hold(config, key, api_key, secret)
 }
 
