@@ -165,6 +165,7 @@ impl Revoker {
 
     /// R4. The numbers in the request are evidence for the journal, never the basis (K11).
     async fn ladder_kill(self: &Arc<Self>, account: &Account, stop: &Stop) -> Reply {
+        planner::list_now(&self.world).await;
         let plan = match planner::contain(&self.world, Some(&account.name), false, &stop.rung) {
             Ok(plan) => plan,
             Err(refusal) => return refused(&refusal.code, refusal.message),

@@ -127,13 +127,21 @@ impl Cluster {
         self.call(Method::PATCH, &path, Some(&patch)).await.0
     }
 
-    /// Wanted and ready replicas, and the field `field` of the Secret as its base64 stands.
+    /// Wanted replicas, and how many of the newest template are ready: 0 while the controller has
+    /// not seen the last change.
     pub(crate) async fn replicas(&self, deployment: &str) -> Result<(u64, u64), Told> {
         let path = self.apps(&format!("deployments/{deployment}"));
         let (told, object) = self.call(Method::GET, &path, None).await;
         let number = |at: &str| object.pointer(at).and_then(Value::as_u64).unwrap_or(0);
         match told {
-            Told::Yes => Ok((number("/spec/replicas"), number("/status/readyReplicas"))),
+            Told::Yes => {
+                let seen = number("/status/observedGeneration") >= number("/metadata/generation");
+                let ready = number("/status/updatedReplicas").min(number("/status/readyReplicas"));
+                // A pod of the old template would be on the old key.
+                let only_new = number("/status/replicas") <= number("/status/updatedReplicas");
+                let ready = if seen && only_new { ready } else { 0 };
+                Ok((number("/spec/replicas"), ready))
+            }
             other => Err(other),
         }
     }

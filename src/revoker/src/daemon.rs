@@ -26,6 +26,7 @@ use ring::signature::Ed25519KeyPair;
 use std::collections::BTreeMap;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::Path;
+use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -230,6 +231,7 @@ async fn world(config: Config, intents: Intents) -> Result<World, Error> {
         outbox: Outbox::start(&config.state_dir.join("outbox.jsonl"), append)?,
         intents,
         signing: signing_key(&config.state_dir)?,
+        kills: AtomicUsize::new(0),
         config,
     })
 }

@@ -31,6 +31,10 @@ pub(crate) fn excess(role: KeyRole, key: &ObservedKey) -> Vec<Scope> {
 pub(crate) fn findings(world: &World, key: &Key, observed: Option<&ObservedKey>) -> Vec<String> {
     let mut findings = Vec::new();
     let Some(observed) = observed else {
+        let held = world.registry.held(&key.name);
+        if held.is_some_and(|h| world.registry.is_buried(&h.api_key)) {
+            return findings; // revoked and proven dead: it shall not be listed
+        }
         let listed = world
             .registry
             .held(&key.name)
@@ -85,7 +89,8 @@ pub(crate) async fn control(world: &World) {
     let age = i64::try_from(world.config.limits.control_ms).unwrap_or(i64::MAX);
     let due = world.registry.all().into_iter().filter(|key| {
         let last = world.controls.last_ms(&key.api_key);
-        last.is_none_or(|at| now.saturating_sub(at) >= age)
+        !world.registry.is_buried(&key.api_key)
+            && last.is_none_or(|at| now.saturating_sub(at) >= age)
     });
     let asked = due.map(|key| async move {
         match key.control().await {

@@ -25,9 +25,10 @@
 //! or addresses from a caller; answer with a secret; listen on TCP; call a key dead because the
 //! exchange says that it deleted it; scale anything up.
 //!
-//! Weak spots: TOTAL, flatten and drill are refused; a rotation resumed after a crash can prove
-//! the old key only absent, since its secret is gone; an undeclared key has no secret to probe it
-//! with and stays `unknown`; memory is not locked, only kept out of core dumps.
+//! Weak spots: TOTAL, flatten and drill are refused; an undeclared key has no secret to probe it
+//! with and stays `unknown`; memory is locked only where the limit on locked memory is unlimited
+//! (systemd: `LimitMEMLOCK=infinity`); the age of an intent after a crash is measured by the wall
+//! clock, not by the exchange's.
 #![forbid(unsafe_code)]
 
 mod authorization;
@@ -95,11 +96,19 @@ pub fn main() -> ExitCode {
 
 /// Nobody may look into the memory that holds the secrets: no core, no ptrace by our own user.
 fn harden() {
-    use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
+    use rustix::mm::{MlockAllFlags, mlockall};
+    use rustix::process::{
+        DumpableBehavior, Resource, Rlimit, getrlimit, set_dumpable_behavior, setrlimit,
+    };
     let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
     let none = Rlimit {
         current: Some(0),
         maximum: Some(0),
     };
     let _ = setrlimit(Resource::Core, none);
+    // Pages are locked as they are touched, but only where that cannot run into a limit: an
+    // allocation that fails would end the process.
+    if getrlimit(Resource::Memlock).current.is_none() {
+        let _ = mlockall(MlockAllFlags::CURRENT | MlockAllFlags::FUTURE | MlockAllFlags::ONFAULT);
+    }
 }

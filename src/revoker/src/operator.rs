@@ -109,6 +109,10 @@ struct Conversation {
     refilled: Instant,
 }
 
+#[allow(
+    clippy::large_enum_variant,
+    reason = "one at a time, on the stack of its loop"
+)]
 enum Event {
     Asked(Result<Request, Error>),
     Changed(Result<Reply, broadcast::error::RecvError>),
@@ -293,6 +297,14 @@ async fn next(
     }
 }
 
+/// What a device may approve, in the wire's words.
+fn approves(action: fusebox_touch::Action) -> String {
+    match action {
+        fusebox_touch::Action::Contain => "kill".to_owned(),
+        other => other.to_string(),
+    }
+}
+
 /// Stable words for programs, by refusal.
 fn code(refusal: &Refusal) -> &'static str {
     match refusal {
@@ -394,7 +406,7 @@ impl Revoker {
                 .map(|e| Device {
                     label: e.label.clone(),
                     application: e.application.to_string(),
-                    actions: e.actions.iter().map(ToString::to_string).collect(),
+                    actions: e.actions.iter().map(|a| approves(*a)).collect(),
                 })
                 .collect(),
             auto_revoke: world.auto_revoke().as_str().to_owned(),

@@ -12,6 +12,8 @@ use fusebox_wire::operator::{Refused, Wish};
 
 /// Longest reason that becomes part of a plan.
 const REASON_CHARS: usize = 200;
+/// How long a plan waits for a fresh listing.
+const LIST_LIMIT: std::time::Duration = std::time::Duration::from_secs(1);
 
 pub(crate) fn refused(code: &str, message: impl Into<String>) -> Refused {
     Refused {
@@ -36,7 +38,10 @@ pub(crate) async fn plan(world: &World, wish: &Wish) -> Result<Plan, Refused> {
             key_theft,
             reason,
             ..
-        } => contain(world, account.as_ref(), *key_theft, reason).map(Plan::Contain),
+        } => {
+            list_now(world).await;
+            contain(world, account.as_ref(), *key_theft, reason).map(Plan::Contain)
+        }
         Wish::Rotate { keys, due, reason } => rotate(world, keys, *due, reason).await,
         Wish::Resume {
             account,
@@ -45,6 +50,17 @@ pub(crate) async fn plan(world: &World, wish: &Wish) -> Result<Plan, Refused> {
             config_hash,
             reason,
         } => resume(world, account, rung, release, config_hash, reason),
+    }
+}
+
+/// Lists the keys anew, so that the plan has what stands there now; a silent exchange does not
+/// hold the plan up.
+pub(crate) async fn list_now(world: &World) {
+    let accounts = world.config.accounts.iter();
+    let listings = accounts.map(|a| world.lister.listing(world, &a.uid));
+    let all = futures_util::future::join_all(listings);
+    if tokio::time::timeout(LIST_LIMIT, all).await.is_err() {
+        tracing::warn!("the plan is made from an older listing: the exchange does not answer");
     }
 }
 
@@ -160,7 +176,7 @@ pub(crate) fn undeclared(world: &World, account: &Account) -> Vec<PlannedKey> {
 }
 
 /// The more dangerous reading of what an undeclared key may do.
-fn role_of(key: &ObservedKey) -> KeyRole {
+pub(crate) fn role_of(key: &ObservedKey) -> KeyRole {
     let only_trades = key.scopes.iter().all(|scope| *scope == Scope::Trade);
     match only_trades {
         true => KeyRole::Trade,

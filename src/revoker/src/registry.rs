@@ -5,7 +5,7 @@ use crate::config::{Config, Key};
 use fusebox_custody::{Secret, Source, VaultReader};
 use fusebox_domain::{ApiKeyId, KeyName, KeyRole, ObservedKey, Uid};
 use fusebox_venue::{Endpoints, Reader, Signer, Urls};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
@@ -57,6 +57,8 @@ pub(crate) struct Registry {
     /// Keys that a rotation replaced: still needed to prove them dead.
     replaced: Mutex<Vec<Arc<HeldKey>>>,
     observed: Mutex<BTreeMap<Uid, Observed>>,
+    /// Keys that were proven dead: nothing more is expected of them.
+    buried: Mutex<BTreeSet<ApiKeyId>>,
 }
 
 /// A complete listing of one account's keys.
@@ -72,6 +74,7 @@ impl Registry {
             held: RwLock::default(),
             replaced: Mutex::default(),
             observed: Mutex::default(),
+            buried: Mutex::default(),
         }
     }
 
@@ -102,6 +105,22 @@ impl Registry {
             }
             replaced.push(old);
         }
+    }
+
+    /// Keeps a key that is not current any more, to prove it dead.
+    pub(crate) fn keep_replaced(&self, key: HeldKey) {
+        let mut replaced = self.replaced.lock().unwrap_or_else(PoisonError::into_inner);
+        replaced.push(Arc::new(key));
+    }
+
+    pub(crate) fn bury(&self, key: &ApiKeyId) {
+        let mut buried = self.buried.lock().unwrap_or_else(PoisonError::into_inner);
+        buried.insert(key.clone());
+    }
+
+    pub(crate) fn is_buried(&self, key: &ApiKeyId) -> bool {
+        let buried = self.buried.lock().unwrap_or_else(PoisonError::into_inner);
+        buried.contains(key)
     }
 
     pub(crate) fn observe(&self, uid: &Uid, at_ms: i64, keys: Vec<ObservedKey>) {

@@ -16,6 +16,7 @@ use crate::world::{World, now_ms};
 use crate::{intents::Entry, kill, outcome::Fact, outcome::outcome, registry};
 use fusebox_domain::{ApiKeyId, KeyName};
 use fusebox_wire::operator::{Outcome, REPORT, Residual, StepState, Verdict};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -48,7 +49,10 @@ pub(crate) async fn resume(world: &World, plan: &Rotate, run: &Run, made: &[(Key
         let stored = held.filter(|h| h.api_key != key.old.api_key && known.contains(&&h.api_key));
         let fact = match stored {
             // What Vault has is what the registry loaded at the start: the new key is current.
-            Some(held) => retire(world, plan, run, key, &held.api_key).await,
+            Some(held) => {
+                find_old_secret(world, key).await;
+                retire(world, plan, run, key, &held.api_key).await
+            }
             None => {
                 forget_orphans(world, run, key).await;
                 one(world, plan, run, key).await
@@ -59,6 +63,21 @@ pub(crate) async fn resume(world: &World, plan: &Rotate, run: &Run, made: &[(Key
         }
     }
     finish(world, plan, run, Outcome::Done);
+}
+
+/// The version before the current one is the old key: its secret proves it dead.
+async fn find_old_secret(world: &World, key: &RotatedKey) {
+    let Some((vault, path)) = world.vault.as_ref().zip(key.old.vault_path.as_ref()) else {
+        return;
+    };
+    let Some((api_key, secret)) = vault.previous_key(path).await else {
+        return;
+    };
+    if api_key == key.old.api_key
+        && let Ok(held) = hold(world, key, &api_key, &secret)
+    {
+        world.registry.keep_replaced(held);
+    }
 }
 
 fn finish(world: &World, plan: &Rotate, run: &Run, ended: Outcome) {
@@ -80,11 +99,18 @@ fn finish(world: &World, plan: &Rotate, run: &Run, ended: Outcome) {
 /// One key. Whatever fails before `store` leaves the old key current and deletes the new one.
 async fn one(world: &World, plan: &Rotate, run: &Run, key: &RotatedKey) -> Fact {
     run.key(key.old.proof(Verdict::Alive));
+    if world.kills.load(Ordering::SeqCst) > 0 {
+        let why = "a kill runs: no key is made any more";
+        run.ended(&format!("make {}", key.old.name), End::refused(why));
+        return Fact::Fails;
+    }
     let Some(new) = make(world, run, key).await else {
         return Fact::Fails;
     };
     let proven = prove_new(world, run, key, &new).await;
-    if proven != StepState::Done || store(world, run, key, &new).await != StepState::Done {
+    let killing = world.kills.load(Ordering::SeqCst) > 0;
+    if killing || proven != StepState::Done || store(world, run, key, &new).await != StepState::Done
+    {
         forget_orphans(world, run, key).await;
         return Fact::Fails;
     }
@@ -284,8 +310,7 @@ async fn runs_again(world: &World, cluster: &crate::cluster::Cluster, deployment
     ))
 }
 
-/// Deletes the old key and proves it dead with the secret that the registry keeps of it. After a
-/// crash that secret is gone: then absence alone stands, and the verdict is unknown.
+/// Deletes the old key and proves it dead with the secret that the registry keeps of it.
 async fn delete_old(world: &World, run: &Run, key: &RotatedKey) -> Fact {
     let step = format!("delete old {}", key.old.name);
     run.sent(&step);

@@ -262,7 +262,10 @@ impl Run {
             action: self.action.to_owned(),
             trigger: self.trigger.clone(),
             outcome,
-            touch_to_dead_ms: touch_to_dead_ms(&keys),
+            touch_to_dead_ms: match self.plan {
+                Plan::Contain(_) => touch_to_dead_ms(&keys),
+                Plan::Rotate(_) | Plan::Resume(_) => None,
+            },
             steps,
             keys,
             residual,

@@ -7,7 +7,7 @@ use crate::run::{Origin, Run};
 use crate::world::{World, now_ms};
 use crate::{kill, planner, resume, rotate};
 use fusebox_touch::PlanHash;
-use fusebox_wire::operator::{Outcome, REPORT, Refused, RunSummary};
+use fusebox_wire::operator::{Outcome, REPORT, Refused, Residual, RunSummary, Verdict};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -33,10 +33,10 @@ impl Runs {
     /// A kill that still runs and covers the same accounts: a new wish attaches to it.
     pub(crate) fn live_kill(&self, plan: &Contain) -> Option<Arc<Run>> {
         let list = self.list();
-        let live = list.iter().rev().filter(|r| r.outcome().is_none());
-        live.filter(|r| matches!(&r.plan, Plan::Contain(c) if covers(c, plan)))
-            .next()
-            .cloned()
+        let live = list.iter().rev().find(|r| {
+            r.outcome().is_none() && matches!(&r.plan, Plan::Contain(c) if covers(c, plan))
+        });
+        live.cloned()
     }
 
     /// The last kill that ended well and covers the plan's keys.
@@ -191,6 +191,14 @@ fn restore_one(world: &Arc<World>, runs: &Arc<Runs>, old: PastRun) {
         Some((report.outcome, signed))
     });
     let finished = report.is_some();
+    if let Plan::Contain(plan) = &run.plan {
+        let dead = |k: &&crate::plan::PlannedKey| {
+            let proof = old.keys.iter().find(|p| p.name == k.name);
+            proof.is_some_and(|p| p.verdict == Verdict::Dead)
+        };
+        let buried = plan.delete.iter().filter(dead);
+        buried.for_each(|k| world.registry.bury(&k.api_key));
+    }
     run.restore(old.steps, old.keys, report);
     runs.add(&run);
     if old.closed {
@@ -218,9 +226,25 @@ fn restore_one(world: &Arc<World>, runs: &Arc<Runs>, old: PastRun) {
             resume_run(world, &run, Vec::new());
         }
         (Plan::Rotate(_) | Plan::Resume(_), _) => {
+            if !finished {
+                give_up(world, &run);
+            }
             let detail = "interrupted, and its authority is over: ask again with a new touch";
-            run.close(Outcome::Unknown, detail.to_owned());
+            run.close(run.outcome().unwrap_or(Outcome::Unknown), detail.to_owned());
         }
+    }
+}
+
+/// A run that cannot be resumed still has a result, so that nobody waits for one.
+fn give_up(world: &World, run: &Run) {
+    let mut residual = Residual::default();
+    residual
+        .notes
+        .push("the revoker was interrupted and its authority is over".to_owned());
+    let report = run.report(Outcome::Unknown, residual);
+    match world.sign(REPORT, &report) {
+        Ok(signed) => run.finish(&report, signed),
+        Err(error) => tracing::error!(%error, "the report could not be signed"),
     }
 }
 
@@ -233,6 +257,10 @@ fn resume_run(
     let old = run.elapsed_ms() > world.config.limits.resume_ms;
     tokio::spawn(async move {
         match &run.plan {
+            Plan::Contain(plan) if run.outcome().is_some() => {
+                let result = run.outcome().unwrap_or(Outcome::Unknown);
+                kill::resume_watch(&world, plan, &run, result).await;
+            }
             Plan::Contain(plan) if old => {
                 let mut keys_only = plan.clone();
                 keys_only

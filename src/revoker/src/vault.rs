@@ -1,7 +1,7 @@
 //! The calls that change something in Vault: destroy, write, revoke leases. Reading is custody's.
 
 use fusebox_custody::Secret;
-use fusebox_domain::clean_line;
+use fusebox_domain::{ApiKeyId, clean_line};
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -80,6 +80,21 @@ impl Vault {
         });
         let data = format!("{mount}/data/{rest}");
         self.call(reqwest::Method::POST, &data, Some(&body)).await.0
+    }
+
+    /// The key in the version before the current one; `None` when there is none to be read.
+    pub(crate) async fn previous_key(&self, path: &str) -> Option<(ApiKeyId, Secret)> {
+        let (mount, rest) = path.split_once('/')?;
+        let data = format!("{mount}/data/{rest}");
+        let (_, current) = self.call(reqwest::Method::GET, &data, None).await;
+        let version = current.pointer("/data/metadata/version")?.as_u64()?;
+        let before = format!("{data}?version={}", version.checked_sub(1)?);
+        let (_, old) = self.call(reqwest::Method::GET, &before, None).await;
+        let field = |name: &str| Some(old.pointer("/data/data")?.get(name)?.as_str()?.to_owned());
+        Some((
+            ApiKeyId::new(field("api_key")?),
+            Secret::new(field("secret")?),
+        ))
     }
 
     /// Whether it answers and is not sealed.

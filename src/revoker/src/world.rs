@@ -20,6 +20,7 @@ use ring::signature::{Ed25519KeyPair, KeyPair as _};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Bybit's limits for one master: 5 deletions and 10 listings a second.
@@ -42,6 +43,8 @@ pub(crate) struct World {
     pub outbox: Outbox,
     pub intents: Intents,
     pub signing: Ed25519KeyPair,
+    /// Kills that run or are watched: meanwhile no rotation makes another key.
+    pub kills: AtomicUsize,
 }
 
 impl World {

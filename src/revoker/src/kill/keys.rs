@@ -30,6 +30,51 @@ pub(super) async fn lane(world: &World, plan: &Contain, run: &Run, gates: &Gates
         one(world, run, gates, key).await;
     }))
     .await;
+    strays(world, plan, run, gates).await;
+}
+
+/// Whatever else can write on these accounts by now dies too: a key that a rotation or a thief
+/// made after the plan was frozen. Two rounds, then the watch goes on with it.
+pub(super) async fn strays(world: &World, plan: &Contain, run: &Run, gates: &Gates) {
+    for _ in 0..2 {
+        let found = find_strays(world, plan).await;
+        if found.is_empty() {
+            return;
+        }
+        for key in &found {
+            world.pager.page(format!(
+                "KILL {}: {} ({}) appeared after the plan was made and is deleted as well",
+                run.id,
+                key.name,
+                key.api_key.short()
+            ));
+        }
+        join_all(found.iter().map(|key| one(world, run, gates, key))).await;
+    }
+}
+
+async fn find_strays(world: &World, plan: &Contain) -> Vec<PlannedKey> {
+    let mut found = Vec::new();
+    for account in &plan.accounts {
+        let Ok(listed) = world.lister.listing(world, &account.uid).await else {
+            continue;
+        };
+        let known = plan.delete.iter().chain(&plan.keep);
+        let known: Vec<_> = known.map(|k| &k.api_key).collect();
+        let strays = listed
+            .iter()
+            .filter(|k| k.can_write() && !known.contains(&&k.api_key));
+        found.extend(strays.map(|k| PlannedKey {
+            name: KeyName::new(format!("stray {}", k.api_key.short())),
+            role: crate::planner::role_of(k),
+            account: Some(account.name.clone()),
+            uid: account.uid.clone(),
+            api_key: k.api_key.clone(),
+            undeclared: world.registry.by_id(&k.api_key).is_none(),
+            vault_path: None,
+        }));
+    }
+    found
 }
 
 /// Keys that move money first: they take the first slots of the pace.
@@ -58,7 +103,7 @@ async fn one(world: &World, run: &Run, gates: &Gates, key: &PlannedKey) {
             Err(error) => error.to_string(),
         };
         let evidence = look(world, run, key).await;
-        run.key(proven(key, &evidence));
+        note(world, run, key, &evidence);
         if evidence.verdict() == Verdict::Dead || settled_without_secret(key, &evidence) {
             run.ended(&step, End::done(said));
             return gates.settled(&key.name);
@@ -79,7 +124,7 @@ async fn one(world: &World, run: &Run, gates: &Gates, key: &PlannedKey) {
             keep_looking(world, run, key).await
         }
     };
-    run.key(proven(key, &evidence));
+    note(world, run, key, &evidence);
     gates.settled(&key.name);
 }
 
@@ -146,7 +191,7 @@ pub(crate) async fn prove_again(world: &World, run: &Run, key: &PlannedKey) -> V
     if let Err(error) = answer {
         tracing::warn!(key = %key.name, %error, "a key seen alive again could not be deleted");
     }
-    run.key(proven(key, &evidence));
+    note(world, run, key, &evidence);
     evidence.verdict()
 }
 
@@ -212,7 +257,7 @@ async fn keep_looking(world: &World, run: &Run, key: &PlannedKey) -> Evidence {
     loop {
         tokio::time::sleep(Duration::from_secs(1)).await;
         let evidence = look(world, run, key).await;
-        run.key(proven(key, &evidence));
+        note(world, run, key, &evidence);
         if evidence.is_complete() || evidence.verdict() == Verdict::Alive {
             return evidence;
         }
@@ -222,11 +267,15 @@ async fn keep_looking(world: &World, run: &Run, key: &PlannedKey) -> Evidence {
     }
 }
 
-fn proven(key: &PlannedKey, evidence: &Evidence) -> fusebox_wire::operator::KeyProof {
+/// Writes down what was seen of a key.
+pub(super) fn note(world: &World, run: &Run, key: &PlannedKey, evidence: &Evidence) {
     let mut proof = key.proof(evidence.verdict());
     proof.proofs = evidence.proofs();
     proof.detail = evidence.words();
-    proof
+    if proof.verdict == Verdict::Dead {
+        world.registry.bury(&key.api_key);
+    }
+    run.key(proof);
 }
 
 /// A pause with up to a quarter more, so that retries of many keys do not meet again.

@@ -27,6 +27,7 @@ use crate::run::Run;
 use crate::world::World;
 use fusebox_wire::operator::{Outcome, REPORT, Report, Verdict};
 use gates::Gates;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 pub(crate) use keys::{look_at, prove_again};
@@ -35,6 +36,7 @@ pub(crate) use workload::to_zero;
 
 /// Runs the plan to its `closed` row. The intent is durable (or known not to be) before this.
 pub(crate) async fn contain(world: &World, plan: &Contain, run: &Run, intent_durable: bool) {
+    world.kills.fetch_add(1, Ordering::SeqCst);
     announce(plan, run);
     let gates = Gates::new(plan);
     let lanes = async {
@@ -62,6 +64,14 @@ pub(crate) async fn contain(world: &World, plan: &Contain, run: &Run, intent_dur
     let report = run.report(ended, residual);
     tell(world, plan, run, &report);
     watch::watch(world, plan, run, ended).await;
+    world.kills.fetch_sub(1, Ordering::SeqCst);
+}
+
+/// After a crash between result and `closed`: the watch goes on (K15).
+pub(crate) async fn resume_watch(world: &World, plan: &Contain, run: &Run, result: Outcome) {
+    world.kills.fetch_add(1, Ordering::SeqCst);
+    watch::watch(world, plan, run, result).await;
+    world.kills.fetch_sub(1, Ordering::SeqCst);
 }
 
 /// Lists what is to come, so that a console shows the whole plan from the first moment.
@@ -74,7 +84,9 @@ fn announce(plan: &Contain, run: &Run) {
     }
     for key in &plan.delete {
         run.pending(&keys::step(&key.name));
-        run.key(key.proof(Verdict::Unknown));
+        if run.verdict(&key.name).is_none() {
+            run.key(key.proof(Verdict::Unknown));
+        }
     }
     for account in &plan.accounts {
         run.pending(&orders::last(account));
@@ -94,10 +106,12 @@ fn judge(plan: &Contain, run: &Run) -> Outcome {
         let found = steps.iter().find(|s| s.step == name);
         found.map_or(Fact::Unobserved, |s| Fact::from(s.state))
     };
-    let keys = plan
-        .delete
+    // All keys of the run: those of the plan, and whatever else was found to be able to write.
+    let keys = run.keys();
+    let keys = keys
         .iter()
-        .map(|k| run.verdict(&k.name).map_or(Fact::Unobserved, Fact::from));
+        .filter(|k| k.verdict != Verdict::Kept)
+        .map(|k| Fact::from(k.verdict));
     let sweeps = plan.accounts.iter().map(|a| step(orders::last(a)));
     let workloads = plan
         .accounts

@@ -1,6 +1,7 @@
 //! W: after the result, look again (K13, K15, K16). Controllers scale back, a deleted key may
 //! appear again, an order may come from somewhere nobody knows.
 
+use super::gates::Gates;
 use super::{judge, keys, orders, workload};
 use crate::plan::Contain;
 use crate::run::Run;
@@ -43,9 +44,10 @@ async fn look(world: &World, plan: &Contain, run: &Run, died_ms: i64) -> Vec<Str
             findings.push(format!("{} is alive: {}", key.name, evidence.words()));
             keys::prove_again(world, run, key).await;
         } else if evidence.verdict() == Verdict::Dead {
-            run.key(proof(key, &evidence));
+            keys::note(world, run, key, &evidence);
         }
     }
+    keys::strays(world, plan, run, &Gates::new(plan)).await;
     for account in &plan.accounts {
         findings.extend(new_orders(world, account, died_ms).await);
         let Some((cluster, deployment)) = world.cluster.as_ref().zip(account.deployment.as_ref())
@@ -63,16 +65,6 @@ async fn look(world: &World, plan: &Contain, run: &Run, died_ms: i64) -> Vec<Str
         }
     }
     findings
-}
-
-fn proof(
-    key: &crate::plan::PlannedKey,
-    evidence: &crate::proof::Evidence,
-) -> fusebox_wire::operator::KeyProof {
-    let mut proof = key.proof(evidence.verdict());
-    proof.proofs = evidence.proofs();
-    proof.detail = evidence.words();
-    proof
 }
 
 /// An order made after the keys died: a key lives somewhere, or a person closes by hand.
