@@ -32,6 +32,7 @@ impl World {
     /// # Errors
     /// [`Error`] with the end of the log of the process that did not start.
     pub async fn start(args: &Args, bins: &Bins) -> Result<Self, Error> {
+        fusebox_daemon::install_crypto();
         let (root, dir) = root(args.keep.as_deref())?;
         let layout = Layout::new(&root)?;
         let mut processes = Processes::default();

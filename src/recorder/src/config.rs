@@ -77,7 +77,7 @@ impl Role {
         use Kind::{Ack, Alert, Annotation, Config, Halt, Incident, Plan, System};
         match self {
             Self::Operator => &[Annotation, Ack],
-            Self::Breaker => &[Halt, Alert, Incident, Config, Ack, System],
+            Self::Breaker => &[Plan, Halt, Alert, Incident, Config, Ack, System],
             Self::Revoker => &[Plan, Halt, Alert, Incident, Config, System],
         }
     }
