@@ -72,7 +72,7 @@ pub(crate) struct Freqtrade {
     pub url: String,
     pub username: String,
     pub password: Source,
-    /// Whether an entry that is not maker-only is an incident.
+    /// Whether an entry that is not maker-only is an incident (S0-39).
     #[serde(default = "yes")]
     pub entries_post_only: bool,
 }

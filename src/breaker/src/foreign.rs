@@ -18,19 +18,9 @@ const KNOWN: usize = 20_000;
 /// Orders waiting for a judgement.
 const SUSPECTS: usize = 1_000;
 
-/// Why an order is an incident.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Fault {
-    /// The bot does not know it.
-    Foreign,
-    /// An entry that may take liquidity.
-    NotPostOnly,
-}
-
 /// An order that is an incident.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Finding {
-    pub(crate) fault: Fault,
     pub(crate) order_id: String,
     /// `XRPUSDT sell 12.0`.
     pub(crate) what: String,
@@ -97,7 +87,6 @@ impl OrderWatch {
             && order.status != OrderStatus::Gone
             && order.time_in_force != Some(TimeInForce::PostOnly);
         (self.post_only && taker && self.takers.insert(order.order_id.clone())).then(|| Finding {
-            fault: Fault::NotPostOnly,
             order_id: order.order_id.clone(),
             what,
         })
@@ -136,7 +125,6 @@ impl OrderWatch {
                 let suspect = self.suspects.remove(&order_id)?;
                 self.foreign.insert(order_id.clone());
                 Some(Finding {
-                    fault: Fault::Foreign,
                     order_id,
                     what: suspect.what,
                 })
@@ -205,7 +193,7 @@ mod tests {
         assert!(watch.judge().is_empty(), "within the grace");
         bot(&mut watch, &[], 15_000);
         let found = watch.judge();
-        assert_eq!((found.len(), found[0].fault), (1, Fault::Foreign));
+        assert_eq!(found.len(), 1);
         assert_eq!(found[0].what, "SOLUSDT sell 12 limit 151");
         assert!(watch.is_foreign("a"));
         let _ = watch.order(&entry("a", 10_000));
@@ -257,7 +245,8 @@ mod tests {
     fn an_entry_that_may_take_is_told_at_once_and_an_exit_may_take() {
         let mut watch = OrderWatch::new(true);
         let taker = order("t", 0, OrderKind::Entry, TimeInForce::Gtc);
-        assert_eq!(watch.order(&taker).unwrap().fault, Fault::NotPostOnly);
+        assert_eq!(watch.order(&taker).unwrap().order_id, "t");
+        assert!(watch.is_taker("t") && !watch.is_foreign("t"));
         assert_eq!(watch.order(&taker), None, "told once");
         for kind in [OrderKind::Exit, OrderKind::ProtectiveStop] {
             assert_eq!(watch.order(&order("x", 0, kind, TimeInForce::Gtc)), None);

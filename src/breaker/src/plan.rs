@@ -71,6 +71,8 @@ pub(crate) enum State {
     Running,
     Done,
     Failed,
+    /// A graver plan took it over, or it became pointless.
+    Left,
 }
 
 /// What an attempt led to.
@@ -242,7 +244,7 @@ impl Plan {
         let Some(task) = self.tasks.iter_mut().find(|t| t.job == job) else {
             return;
         };
-        if matches!(task.state, State::Done | State::Failed) {
+        if !matches!(task.state, State::Pending | State::Running) {
             return;
         }
         match outcome {
@@ -298,7 +300,7 @@ impl Plan {
             let detail = format!("not reduced within {seconds} s: treated as R3");
             self.report(Job::VerifyReduced, Outcome::Failed(detail), now_ms);
             // Asking on would work against the plan that follows.
-            self.abandon("given up");
+            self.abandon("to R3");
             self.close(now_ms);
         }
     }
@@ -310,7 +312,7 @@ impl Plan {
 
     /// Gives up what a graver plan makes pointless.
     pub(crate) fn supersede(&mut self, by: &str, now_ms: i64) {
-        self.abandon(&format!("superseded by {by}"));
+        self.abandon(&format!("to {by}"));
         self.close(now_ms);
     }
 
@@ -330,6 +332,7 @@ impl Plan {
                 State::Running => "running",
                 State::Done => "done",
                 State::Failed => "failed",
+                State::Left => "left",
             };
             match task.detail.is_empty() {
                 true => format!("{}: {state}", task.job.words()),
@@ -360,7 +363,7 @@ impl Plan {
     fn abandon(&mut self, why: &str) {
         for task in &mut self.tasks {
             if matches!(task.state, State::Pending | State::Running) {
-                task.state = State::Failed;
+                task.state = State::Left;
                 task.detail = why.to_owned();
             }
         }

@@ -5,7 +5,6 @@ use super::{Engine, Input};
 use crate::edge::bot::BotView;
 use crate::edge::cluster::ClusterView;
 use crate::edge::revoker;
-use crate::foreign::Fault;
 use crate::plan::{Baseline, Held, Job, Outcome, Plan, State, gravest};
 use crate::{Error, Now};
 use fusebox_domain::{Order, Position};
@@ -307,12 +306,17 @@ impl Engine {
         Ok(())
     }
 
-    /// Orders of the exchange, as they come: entries that may take are told at once.
+    /// Orders of the exchange, as they come. An entry that may take is flagged (S0-39); once R2 is
+    /// in force only maker entries are allowed at all, and it stops them.
     pub(super) fn look_at(&mut self, orders: &[Order], now: Now) -> Result<(), Error> {
         for order in orders {
-            if let Some(finding) = self.orders.order(order) {
-                let why = format!("{}: an entry that is not maker-only", finding.what);
-                self.integrity("not-post-only", &why, &finding.order_id, now)?;
+            let Some(finding) = self.orders.order(order) else {
+                continue;
+            };
+            let why = format!("{}: an entry that is not maker-only", finding.what);
+            match self.ladder.latch_of(Rung::R2) {
+                Some(_) => self.integrity("not-post-only", &why, &finding.order_id, now)?,
+                None => self.incident("not-post-only", &why, now)?,
             }
         }
         Ok(())
@@ -321,10 +325,7 @@ impl Engine {
     /// Orders that the bot does not know.
     pub(super) fn judge_orders(&mut self, now: Now) -> Result<(), Error> {
         for finding in self.orders.judge() {
-            let why = match finding.fault {
-                Fault::Foreign => format!("{}: not placed by the bot", finding.what),
-                Fault::NotPostOnly => format!("{}: may take liquidity", finding.what),
-            };
+            let why = format!("{}: not placed by the bot", finding.what);
             self.integrity("foreign-order", &why, &finding.order_id, now)?;
         }
         Ok(())
@@ -333,7 +334,7 @@ impl Engine {
     /// Rule X: entries stop until a certificate says otherwise.
     fn integrity(&mut self, kind: &str, why: &str, order_id: &str, now: Now) -> Result<(), Error> {
         let detail = format!("{why} (order {order_id})");
-        self.incident(kind, &detail, now)?;
+        self.journal_incident(kind, &detail, now)?;
         let new = self.ladder.latch_of(Rung::X).is_none();
         self.ladder.latch(Rung::X, now.exchange_ms);
         self.verdict = self.ladder.now();
@@ -342,8 +343,9 @@ impl Engine {
             .iter()
             .any(|plan| plan.is_open() && plan.state_of(Job::StopEntries).is_some());
         if new || !stopping {
-            self.begin(&[(Rung::X, why.to_owned())], now.exchange_ms, now)?;
+            return self.begin(&[(Rung::X, why.to_owned())], now.exchange_ms, now);
         }
+        self.alert_rung(Rung::X, why, now);
         Ok(())
     }
 

@@ -128,7 +128,7 @@ impl Engine {
         }
         let detail = "the wallet is below the ledger: money left without a row; entries stop, \
                       after 30 s it counts as loss";
-        self.incident("unexplained-debit", detail, now)?;
+        self.journal_incident("unexplained-debit", detail, now)?;
         self.begin(&[(Rung::X, detail.to_owned())], at_ms, now)
     }
 

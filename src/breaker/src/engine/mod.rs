@@ -366,4 +366,4 @@ impl Engine {
 }
 
 /// How much may be lost of what is no event: the chart of the window, at most this.
-const SAVE_MS: i64 = 10_000;
+const SAVE_MS: i64 = 5_000;

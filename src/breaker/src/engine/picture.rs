@@ -22,7 +22,7 @@ const ROWS: usize = 50;
 const SPEED_WINDOW_MS: i64 = 300_000;
 
 /// Less than this tells no speed.
-const SPEED_LEAST_MS: i64 = 20_000;
+const SPEED_LEAST_MS: i64 = 30_000;
 
 const DAY_MS: i64 = 86_400_000;
 
@@ -298,7 +298,9 @@ impl Engine {
         let known = verdict.funded;
         let room = known
             .then(|| from_unsigned_e8(verdict.room_e8(rung)))
-            .flatten();
+            .flatten()
+            // Rounded down: the last cent of room is not promised.
+            .map(|room| room.trunc_with_scale(2));
         let equity = from_e8(verdict.equity_e8);
         let latch = self.ladder.latch_of(rung);
         feed::Rung {

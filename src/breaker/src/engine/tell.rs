@@ -6,7 +6,7 @@ use super::{Engine, Input};
 use crate::edge::feed::Ask;
 use crate::edge::recorder::Delivery;
 use crate::money::from_e8;
-use crate::plan::Plan;
+use crate::plan::{Plan, gravest};
 use crate::{Error, Now};
 use fusebox_ladder::{Rebase, Refusal, Rung, Verdict};
 use fusebox_notify::{Field, Level, Notice, Open, Raised, Telegram, TelegramError};
@@ -94,6 +94,10 @@ impl Engine {
             "rung": rung.name(), "resolved_at": rfc3339(now.wall_ms),
         });
         self.journal("halt", body, now)?;
+        if rung == Rung::B1 {
+            // A warning that ended is no act.
+            return Ok(());
+        }
         let number = self.store.next("plan")?;
         let mut plan = Plan::new(
             format!("{}-release-{number}", self.account()),
@@ -127,20 +131,26 @@ impl Engine {
         self.journal("plan", body, now)
     }
 
-    /// Something that should not be: a row and an alert. It may be told often; the desk dedups.
-    pub(super) fn incident(&mut self, kind: &str, detail: &str, now: Now) -> Result<(), Error> {
+    /// Something that should not be: a row.
+    pub(super) fn journal_incident(
+        &mut self,
+        kind: &str,
+        detail: &str,
+        now: Now,
+    ) -> Result<(), Error> {
         let number = self.store.next("incident")?;
-        let id = format!("{}/{kind}/{number}", self.account());
         let body = json!({
-            "id": id, "account": self.account(), "type": kind, "severity": 2, "detail": detail,
+            "id": format!("{}/{kind}/{number}", self.account()), "account": self.account(),
+            "type": kind, "severity": 2, "detail": detail,
         });
-        self.journal("incident", body, now)?;
-        let notice = self.notice(
-            Level::Critical,
-            kind,
-            &kind.replace('-', " "),
-            vec![Field::Next("open the console".to_owned())],
-        );
+        self.journal("incident", body, now)
+    }
+
+    /// The same with an alert of its own, where no rung brings one.
+    pub(super) fn incident(&mut self, kind: &str, detail: &str, now: Now) -> Result<(), Error> {
+        self.journal_incident(kind, detail, now)?;
+        let next = Field::Next("open the console".to_owned());
+        let notice = self.notice(Level::Warn, kind, detail, vec![next]);
         self.raise(notice, 0, now);
         Ok(())
     }
@@ -183,7 +193,7 @@ impl Engine {
         let mut fields = Vec::new();
         if let Some((basis, _)) = self.verdict.references.base(rung) {
             fields.push(Field::Change {
-                basis: basis.name().to_owned(),
+                basis: basis.name().replace("hwm", "peak"),
                 change_bp: i64::from(self.verdict.dd_bp(basis)),
                 threshold_bp: loss_bp,
             });
@@ -205,10 +215,11 @@ impl Engine {
 
     /// Re-alerts a rung in force that got a point deeper, and what nobody acknowledged.
     pub(super) fn escalate(&mut self, now: Now) {
-        for rung in self.verdict.tripped.iter() {
-            if self.ladder.latch_of(rung).is_some() {
-                self.alert_rung(rung, "in force and deeper", now);
-            }
+        // The gravest only: the story of the others is contained in it, and a flood hides it.
+        let in_force = self.verdict.tripped.iter();
+        let in_force = in_force.filter(|rung| self.ladder.latch_of(*rung).is_some());
+        if let Some(rung) = gravest(in_force) {
+            self.alert_rung(rung, "in force and deeper", now);
         }
         for open in self.desk.due(now.wall_ms) {
             let mut notice = open.notice.clone();
