@@ -16,7 +16,7 @@ use crate::registry::{self, Registry};
 use crate::runs::{self, Runs};
 use crate::touches::Touches;
 use crate::vault::{Told, Vault};
-use crate::world::{DELETES_PER_S, LISTS_PER_S, World, now_ms};
+use crate::world::{CREATIONS_PER_S, DELETES_PER_S, LISTS_PER_S, World, now_ms};
 use crate::{Error, inventory, operator};
 use fusebox_custody::{Source, VaultReader};
 use fusebox_daemon::Service;
@@ -226,6 +226,7 @@ async fn world(config: Config, intents: Intents) -> Result<World, Error> {
         bots,
         pace_delete: Pace::per_second(DELETES_PER_S),
         pace_list: Pace::per_second(LISTS_PER_S),
+        pace_create: Pace::per_second(CREATIONS_PER_S),
         lister: Lister::default(),
         pager,
         outbox: Outbox::start(&config.state_dir.join("outbox.jsonl"), append)?,

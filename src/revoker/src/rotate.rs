@@ -15,6 +15,7 @@ use crate::vault::Told;
 use crate::world::{World, now_ms};
 use crate::{intents::Entry, kill, outcome::Fact, outcome::outcome, registry};
 use fusebox_domain::{ApiKeyId, KeyName};
+use fusebox_venue::Reaction;
 use fusebox_wire::operator::{Outcome, REPORT, Residual, StepState, Verdict};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -129,11 +130,7 @@ async fn make(world: &World, run: &Run, key: &RotatedKey) -> Option<NewKey> {
         run.ended(&step, End::refused("the manager key is not loaded"));
         return None;
     };
-    match world
-        .hands
-        .create_key(&manager, &key.old.uid, &key.note, &key.grant)
-        .await
-    {
+    match create(world, &manager, key).await {
         Ok(new) => {
             let (run_id, name) = (run.id.clone(), key.old.name.clone());
             let made = Entry::Made {
@@ -159,6 +156,29 @@ async fn make(world: &World, run: &Run, key: &RotatedKey) -> Option<NewKey> {
             None
         }
     }
+}
+
+/// Nothing was made when the exchange says that we came too fast (a restart forgets the pace).
+async fn create(
+    world: &World,
+    manager: &fusebox_venue::Reader,
+    key: &RotatedKey,
+) -> Result<NewKey, fusebox_venue::Error> {
+    for _ in 0..3 {
+        world.pace_create.slot().await;
+        let made = world
+            .hands
+            .create_key(manager, &key.old.uid, &key.note, &key.grant)
+            .await;
+        match made {
+            Err(e) if matches!(e.reaction(), Reaction::WaitUntil { .. }) => {}
+            other => return other,
+        }
+    }
+    world
+        .hands
+        .create_key(manager, &key.old.uid, &key.note, &key.grant)
+        .await
 }
 
 /// A fresh key fails now and then before it works: several successes in a row, then it counts.

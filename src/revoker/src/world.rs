@@ -23,9 +23,10 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// Bybit's limits for one master: 5 deletions and 10 listings a second.
+/// Bybit's limits for one master: 5 deletions, 10 listings, 1 creation a second.
 pub(crate) const DELETES_PER_S: usize = 5;
 pub(crate) const LISTS_PER_S: usize = 10;
+pub(crate) const CREATIONS_PER_S: usize = 1;
 
 pub(crate) struct World {
     pub config: Config,
@@ -38,6 +39,7 @@ pub(crate) struct World {
     pub bots: BTreeMap<AccountName, Bot>,
     pub pace_delete: Pace,
     pub pace_list: Pace,
+    pub pace_create: Pace,
     pub lister: Lister,
     pub pager: Pager,
     pub outbox: Outbox,

@@ -8,6 +8,7 @@ use crate::run::Run;
 use crate::world::World;
 use fusebox_domain::OrderKind;
 use fusebox_wire::operator::{Outcome, Verdict};
+use futures_util::future::join_all;
 use std::time::Duration;
 
 /// Sleeps to each re-check, looks, and writes the `closed` row.
@@ -38,13 +39,17 @@ pub(super) async fn watch(world: &World, plan: &Contain, run: &Run, result: Outc
 
 async fn look(world: &World, plan: &Contain, run: &Run, died_ms: i64) -> Vec<String> {
     let mut findings = Vec::new();
-    for key in &plan.delete {
-        let evidence = keys::look_at(world, run, key).await;
-        if evidence.verdict() == Verdict::Alive {
-            findings.push(format!("{} is alive: {}", key.name, evidence.words()));
-            keys::prove_again(world, run, key).await;
-        } else if evidence.verdict() == Verdict::Dead {
-            keys::note(world, run, key, &evidence);
+    let looks = plan.delete.iter().map(|key| keys::look_at(world, run, key));
+    let looks = join_all(looks).await;
+    for (key, evidence) in plan.delete.iter().zip(looks) {
+        match evidence.verdict() {
+            Verdict::Alive => {
+                findings.push(format!("{} is alive: {}", key.name, evidence.words()));
+                keys::prove_again(world, run, key).await;
+            }
+            Verdict::Dead => keys::note(world, run, key, &evidence),
+            // What was proven before is not forgotten because nobody answers now.
+            Verdict::Unknown | Verdict::Kept => {}
         }
     }
     keys::strays(world, plan, run, &Gates::new(plan)).await;
