@@ -39,8 +39,6 @@ impl Engine {
         }
         self.ledger.adopt(wallet.usdt_balance);
         let replayed = self.replay(wallet.other_coins, at_ms, now);
-        let equity_e8 = to_e8(wallet.equity);
-        let second = replayed.as_ref().ok().map(|r| r.equity);
         let short = self
             .ledger
             .shortfall(wallet.usdt_balance)
@@ -51,23 +49,30 @@ impl Engine {
             });
         let story = self.shortfall.observe(short, at_ms);
         self.on_shortfall(story, at_ms, now)?;
-        // After half a minute the wallet's word alone counts: the money is gone.
         let second = match story {
+            // After half a minute the wallet's word alone counts: the money is gone.
             Shortfall::Loss => None,
-            _ => second,
+            _ => replayed.as_ref().ok().and_then(|r| to_e8(r.equity)),
         };
-        let Some(equity_e8) = equity_e8 else {
-            let why = format!("equity {} is out of range", wallet.equity);
-            self.health.note("exchange", Err(why), now.wall_ms);
-            return Ok(());
-        };
-        let flows = self.ledger.stamp(wallet.usdt_balance, at_ms);
+        let equity_e8 = to_e8(wallet.equity);
+        let balance = wallet.usdt_balance;
         self.measured = Some(Measured {
             at_ms,
             wallet,
             replayed,
         });
-        self.sample(at_ms, equity_e8, second.and_then(to_e8), &flows, now)
+        let Some(equity_e8) = equity_e8 else {
+            let why = "equity is out of range".to_owned();
+            self.health.note("exchange", Err(why), now.wall_ms);
+            return Ok(());
+        };
+        if short && story != Shortfall::Loss {
+            // Disputed by the ledger, whether or not there is a second equity (L19).
+            let verdict = self.ladder.tick(now.exchange_ms);
+            return self.settle(verdict, now);
+        }
+        let flows = self.ledger.stamp(balance, at_ms);
+        self.sample(at_ms, equity_e8, second, &flows, now)
     }
 
     fn sample(
