@@ -197,8 +197,18 @@ impl Account {
         })
     }
 
+    /// Price of `market` at which equity would just cover the maintenance margin, all other prices
+    /// unchanged: the estimate that cross margin shows. `None` outside of what can be a price.
+    fn liquidation(&self, market: &Market, markets: &Markets) -> Option<Decimal> {
+        let size = self.position(market.instrument.symbol).size;
+        let spare = self.equity(markets) - self.gross(markets) * MAINTENANCE;
+        let per_point = size - size.abs() * MAINTENANCE;
+        let price = market.mark - spare.checked_div(per_point)?;
+        (price > Decimal::ZERO && price < market.mark * Decimal::TEN).then_some(price)
+    }
+
     /// The position as `/v5/position/list` shows it.
-    pub(crate) fn position_row(&self, market: &Market) -> Value {
+    pub(crate) fn position_row(&self, market: &Market, markets: &Markets) -> Value {
         let symbol = market.instrument.symbol;
         let p = self.position(symbol);
         let text = |d: Decimal| d.round_dp(8).normalize().to_string();
@@ -213,6 +223,9 @@ impl Account {
             self.stop_price(symbol, kind)
                 .map_or("0.00".to_owned(), price)
         };
+        let liquidation = self
+            .liquidation(market, markets)
+            .map_or(String::new(), price);
         let break_even = p.entry
             + (p.open_fee * Decimal::TWO)
                 .checked_div(p.size)
@@ -224,7 +237,7 @@ impl Account {
             "autoAddMargin": 0, "adlRankIndicator": if flat { 0 } else { 2 },
             "leverage": text(self.leverage_of(symbol)),
             "breakEvenPrice": if flat { String::new() } else { text(break_even) }, "positionBalance": "0",
-            "markPrice": price(market.mark), "liqPrice": "", "bustPrice": "", "positionMM": text(maintenance),
+            "markPrice": price(market.mark), "liqPrice": liquidation, "bustPrice": "", "positionMM": text(maintenance),
             "positionMMByMp": text(maintenance), "positionIM": text(margin), "positionIMByMp": text(margin),
             "tpslMode": "Full", "takeProfit": stop(StopKind::TakeProfit), "stopLoss": stop(StopKind::StopLoss),
             "trailingStop": "0.00", "unrealisedPnl": text(p.unrealised(market.mark)),
@@ -236,8 +249,8 @@ impl Account {
     }
 
     /// The position as the topic `position` shows it: two fields are called otherwise there.
-    pub(crate) fn position_event(&self, market: &Market) -> Value {
-        let mut row = self.position_row(market);
+    pub(crate) fn position_event(&self, market: &Market, markets: &Markets) -> Value {
+        let mut row = self.position_row(market, markets);
         if let Value::Object(fields) = &mut row {
             for (rest, ws) in [
                 ("avgPrice", "entryPrice"),

@@ -221,7 +221,9 @@ fn stops_that_come_with_an_order_belong_to_its_position() {
     let mut b = bench();
     b.order(json!({"stopLoss": "62000", "takeProfit": "70000"}))
         .unwrap();
-    let row = b.account().position_row(b.state.market("BTCUSDT").unwrap());
+    let row = b
+        .account()
+        .position_row(b.state.market("BTCUSDT").unwrap(), &b.state.markets);
     assert_eq!(
         (&row["stopLoss"], &row["takeProfit"]),
         (&json!("62000.00"), &json!("70000.00"))
@@ -393,6 +395,28 @@ fn a_transfer_row_may_come_before_the_balance() {
     assert_eq!(b.account().wallet, Decimal::from(4_000));
     b.pass(1);
     assert_eq!(b.account().wallet, Decimal::from(5_000));
+}
+
+#[test]
+fn the_liquidation_price_is_where_the_position_is_taken() {
+    let mut b = bench();
+    b.order(json!({"qty": "0.5"})).unwrap();
+    let market = b.state.market("BTCUSDT").unwrap();
+    let row = b.account().position_row(market, &b.state.markets);
+    let price: f64 = row["liqPrice"].as_str().unwrap().parse().unwrap();
+    b.mark(price.ceil() as i64);
+    b.pass(10);
+    assert!(!b.size().is_zero(), "above {price}");
+    b.mark(price.floor() as i64 - 1);
+    b.pass(10);
+    assert!(b.size().is_zero(), "below {price}");
+    // A position that no price can ruin has none.
+    b.order(json!({"qty": "0.001"})).unwrap();
+    let market = b.state.market("BTCUSDT").unwrap();
+    assert_eq!(
+        b.account().position_row(market, &b.state.markets)["liqPrice"],
+        ""
+    );
 }
 
 #[test]

@@ -165,7 +165,7 @@ impl State {
     pub(crate) fn emit_position(&mut self, uid: u64, symbol: &str, now_ms: i64) {
         let row = self
             .account(uid)
-            .and_then(|a| Ok(a.position_event(self.market(symbol)?)));
+            .and_then(|a| Ok(a.position_event(self.market(symbol)?, &self.markets)));
         if let Ok(row) = row {
             self.emit(uid, "position", row, now_ms);
         }
@@ -262,7 +262,7 @@ impl State {
     fn show_account(&self, a: &Account) -> Value {
         let open = a.positions.iter().filter(|(_, p)| !p.size.is_zero());
         let positions: Value = open
-            .filter_map(|(s, _)| Some(a.position_row(self.markets.get(s)?)))
+            .filter_map(|(s, _)| Some(a.position_row(self.markets.get(s)?, &self.markets)))
             .collect();
         let orders: Value = a
             .orders

@@ -41,7 +41,7 @@ pub(super) fn list(state: &mut State, call: &Call) -> Answer {
     };
     let rows: Vec<Value> = symbols
         .iter()
-        .filter_map(|s| Some(account.position_row(state.markets.get(s)?)))
+        .filter_map(|s| Some(account.position_row(state.markets.get(s)?, &state.markets)))
         .collect();
     let rows = rows
         .into_iter()
