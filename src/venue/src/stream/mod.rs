@@ -1,6 +1,6 @@
 //! The two WebSockets: what they say, and whether they can be believed.
 //!
-//! [`public`] streams mark prices, [`private`] positions, orders, executions and the wallet. Each
+//! [`public()`] streams mark prices, [`private()`] positions, orders, executions and the wallet. Each
 //! runs for ever: connect, authenticate, wait for the answer, subscribe, wait for the answer, read
 //! the state by REST, then apply what is newer, and only then call itself [`LinkState::Live`].
 //! Silence, a missing pong or a closed line leads to a new connection with growing pauses.
