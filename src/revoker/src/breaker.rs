@@ -13,6 +13,7 @@ use crate::run::End;
 use crate::world::now_ms;
 use crate::{kill, planner, runs};
 use fusebox_domain::AccountName;
+use fusebox_notify::{Field, Level};
 use fusebox_wire::operator::{StepState, Verdict};
 use fusebox_wire::stop::{Reply, Request, STOP, Stop, StopKind};
 use fusebox_wire::{Component, Error, Frames, Listener, Signed};
@@ -170,7 +171,7 @@ impl Revoker {
             Ok(plan) => plan,
             Err(refusal) => return refused(&refusal.code, refusal.message),
         };
-        if let Some(run) = self.runs.done_kill(&plan)
+        if let Some(run) = self.runs.deadly_kill(&plan)
             && self.still_dead(&run).await
         {
             return Reply::AlreadyDead {
@@ -222,9 +223,15 @@ impl Revoker {
     /// K11's lesser answer: cancel, scale to zero, page, no revocation.
     async fn contain_without_keys(&self, account: &Account, why: &str) {
         let name = &account.name;
-        self.world
-            .pager
-            .page(format!("R4 of {name} NOT EXECUTED: {why}"));
+        self.world.pager.page(
+            Level::Critical,
+            "R4 NOT EXECUTED",
+            name.as_str(),
+            why,
+            vec![Field::Next(
+                "look, and kill by hand: fusebox kill".to_owned(),
+            )],
+        );
         self.world.incident(
             &format!("r4-not-executed-{}", now_ms()),
             name.as_str(),
@@ -369,7 +376,15 @@ impl Revoker {
         let text = format!("BREAKER SILENT on {name}: {silence:?}: {done}");
         let id = format!("breaker-silent-{}", now_ms());
         world.incident(&id, name.as_str(), "breaker-silent", 1, &text);
-        world.pager.page(text);
+        world.pager.page(
+            Level::Critical,
+            "BREAKER SILENT",
+            name.as_str(),
+            done,
+            vec![Field::Next(
+                "look at the breaker: systemctl status fusebox-breaker".to_owned(),
+            )],
+        );
     }
 }
 

@@ -21,6 +21,7 @@ use crate::{Error, inventory, operator};
 use fusebox_custody::{Source, VaultReader};
 use fusebox_daemon::Service;
 use fusebox_domain::KeyName;
+use fusebox_touch::PlanHash;
 use ring::rand::SystemRandom;
 use ring::signature::Ed25519KeyPair;
 use std::collections::BTreeMap;
@@ -29,6 +30,10 @@ use std::path::Path;
 use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+use tokio::time::Instant;
+
+/// What the start waits for the outside.
+const FIRST_LOOK: Duration = Duration::from_secs(4);
 
 /// The whole daemon: what is shared by its sockets and watches.
 pub(crate) struct Revoker {
@@ -39,7 +44,7 @@ pub(crate) struct Revoker {
     heard: Mutex<BTreeMap<String, u64>>,
     deadman: Mutex<Deadman>,
     health: Mutex<Health>,
-    missing: Mutex<BTreeMap<KeyName, String>>,
+    last_shown: Mutex<(Option<PlanHash>, Instant)>,
 }
 
 /// What it sees of the world, in words.
@@ -73,6 +78,13 @@ impl Revoker {
         self.deadman.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Which plan's words went out last, and when.
+    pub(crate) fn last_shown(&self) -> MutexGuard<'_, (Option<PlanHash>, Instant)> {
+        self.last_shown
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
     pub(crate) fn health(&self) -> MutexGuard<'_, Health> {
         self.health.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -80,16 +92,17 @@ impl Revoker {
     /// Fetches the keys whose secrets could not be had so far.
     pub(crate) async fn load_missing(&self) {
         let world = &self.world;
-        let mut missing = BTreeMap::new();
-        for key in &world.config.keys {
-            if world.registry.held(&key.name).is_some() {
-                continue;
-            }
-            match registry::load(&world.config, key, world.vault_reader.as_ref()).await {
-                Ok(held) => world.registry.insert(held),
-                Err(why) => drop(missing.insert(key.name.clone(), why)),
-            }
-        }
+        let wanted = world.config.keys.iter();
+        let wanted = wanted.filter(|key| world.registry.held(&key.name).is_none());
+        let loads = wanted.map(|key| async move {
+            let loaded = registry::load(&world.config, key, world.vault_reader.as_ref()).await;
+            loaded
+                .map(|held| world.registry.insert(held))
+                .map_err(|why| (key.name.clone(), why))
+        });
+        let loaded = futures_util::future::join_all(loads).await;
+        let missing: BTreeMap<KeyName, String> =
+            loaded.into_iter().filter_map(Result::err).collect();
         for (key, why) in &missing {
             tracing::warn!(%key, why, "a key's secret cannot be read: a kill could not prove it dead");
         }
@@ -106,8 +119,6 @@ impl Revoker {
             true => "ok".to_owned(),
             false => format!("{} not readable", missing.len()),
         };
-        drop(health);
-        *self.missing.lock().unwrap_or_else(PoisonError::into_inner) = missing;
     }
 }
 
@@ -131,20 +142,26 @@ pub(crate) async fn run(config: Config, service: Service) -> Result<(), Error> {
             .collect(),
         touches: Mutex::new(touches),
         heard: Mutex::new(heard),
-        deadman: Mutex::new(Deadman::new(accounts, tokio::time::Instant::now())),
+        deadman: Mutex::new(Deadman::new(accounts, Instant::now())),
         health: Mutex::new(Health {
             exchange: "not asked yet".to_owned(),
             vault: "not asked yet".to_owned(),
             keys: "not asked yet".to_owned(),
         }),
-        missing: Mutex::default(),
+        last_shown: Mutex::new((None, Instant::now())),
         world,
     });
     let operators = operator::bind(&revoker.world.config.sockets)?;
     let breakers = breaker::bind(&revoker.world.config.sockets)?;
-    revoker.load_missing().await;
-    // Before anything is killed: without a control from before T0 no proof counts (K5).
-    inventory::control(&revoker.world).await;
+    // Before anything is killed: without a control from before T0 no proof counts (K5). Whoever
+    // does not answer now must not keep the sockets closed; the inventory asks again.
+    let first_look = async {
+        revoker.load_missing().await;
+        inventory::control(&revoker.world).await;
+    };
+    if tokio::time::timeout(FIRST_LOOK, first_look).await.is_err() {
+        tracing::warn!("not everything answered at the start");
+    }
     runs::restore(&revoker.world, &revoker.runs, past);
     tokio::spawn(operator::serve(revoker.clone(), operators));
     tokio::spawn(breaker::serve(revoker.clone(), breakers));

@@ -11,6 +11,8 @@ use std::time::Duration;
 
 /// How long a call may take; a timeout is Unknown, and looking decides.
 const CALL_LIMIT: Duration = Duration::from_secs(3);
+/// Connections kept open: five deletions, and a cancel beside them.
+const WARM: usize = 6;
 /// Pages of one listing, at most.
 const MAX_PAGES: usize = 200;
 const RECV_WINDOW_MS: u32 = 5_000;
@@ -46,6 +48,20 @@ impl Hands {
             .build()
             .map_err(|e| Error::Client(e.to_string()))?;
         Ok(Self { http })
+    }
+
+    /// Keeps as many connections open as a kill uses at once.
+    pub(crate) async fn warm(&self, manager: &Reader) {
+        let url = format!("{}/v5/market/time", manager.endpoints().rest());
+        let calls = (0..WARM).map(|_| self.http.get(&url).send());
+        for answer in futures_util::future::join_all(calls)
+            .await
+            .into_iter()
+            .flatten()
+        {
+            // Only a body that was read gives its connection back.
+            let _ = answer.bytes().await;
+        }
     }
 
     /// Deletes a sub-account's key.

@@ -8,6 +8,7 @@ use crate::plan::Plan;
 use crate::world::{World, now_ms};
 use crate::{planner, runs};
 use fusebox_domain::{ApiKeyId, KeyRole, ObservedKey, Scope};
+use fusebox_notify::{Field, Level};
 use futures_util::future::join_all;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -78,9 +79,24 @@ pub(crate) async fn watch(revoker: Arc<Revoker>) {
             continue;
         }
         revoker.load_missing().await;
+        warm(&revoker.world).await;
         control(&revoker.world).await;
         look(&revoker, &mut told).await;
     }
+}
+
+async fn warm(world: &World) {
+    let keys = world.registry.all();
+    let keys = keys
+        .iter()
+        .filter(|k| !world.registry.is_buried(&k.api_key));
+    let readers = join_all(keys.map(|key| key.warm()));
+    let hands = async {
+        if let Ok(manager) = world.manager() {
+            world.hands.warm(&manager).await;
+        }
+    };
+    tokio::join!(readers, hands);
 }
 
 /// Renews the positive control of every key whose last one is too old (K5).
@@ -154,9 +170,13 @@ async fn look(revoker: &Arc<Revoker>, told: &mut BTreeSet<String>) {
 /// The default is to call people: an undeclared key may be the operator's own new one.
 async fn on_undeclared(revoker: &Arc<Revoker>, account: &crate::config::Account, finding: &str) {
     let world = &revoker.world;
-    world.pager.page(format!(
-        "UNDECLARED KEY: {finding}. If it is not yours: fusebox kill"
-    ));
+    world.pager.page(
+        Level::Critical,
+        "undeclared-key",
+        account.name.as_str(),
+        finding,
+        vec![Field::Next("if it is not yours: fusebox kill".to_owned())],
+    );
     if world.config.inventory_revoke != AutoRevoke::On {
         return;
     }

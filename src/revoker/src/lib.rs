@@ -25,6 +25,9 @@
 //! or addresses from a caller; answer with a secret; listen on TCP; call a key dead because the
 //! exchange says that it deleted it; scale anything up.
 //!
+//! The roster of security keys is read at every challenge; every other change of the configuration
+//! needs a restart.
+//!
 //! Weak spots: TOTAL, flatten and drill are refused; an undeclared key has no secret to probe it
 //! with and stays `unknown`; memory is locked only where the limit on locked memory is unlimited
 //! (systemd: `LimitMEMLOCK=infinity`); the age of an intent after a crash is measured by the wall

@@ -10,6 +10,7 @@ use crate::planner::{self, refused};
 use crate::random;
 use crate::runs;
 use crate::world::now_ms;
+use fusebox_notify::{Field, Level};
 use fusebox_touch::{Assertion, Challenge, Nonce, Policy, Refusal, verify};
 use fusebox_wire::operator::{
     self as wire, Credential, Device, Keys, Refused, RegisteredKey, Reply, Request, Status,
@@ -234,11 +235,7 @@ impl Conversation {
             requester,
         );
         let view = plan.view();
-        tracing::info!(
-            fingerprint = view.words.join(" "),
-            title = view.title,
-            "challenge"
-        );
+        self.revoker.show_fingerprint(&view, &document.requester);
         self.pending = Some((document.clone(), plan));
         Ok(vec![Reply::Challenge(wire::Challenge {
             plan: view,
@@ -348,6 +345,34 @@ impl Revoker {
             .map_err(|refusal| refused(code(&refusal), refusal.to_string()))?;
         touches.spend(challenge.nonce, &verified);
         Ok(Authorization::touch(&verified, challenge))
+    }
+
+    /// The six words on a second way before anybody touches: a console that lies about the plan
+    /// cannot lie there (threat T06). The same plan is not sent twice a minute.
+    fn show_fingerprint(&self, view: &wire::Plan, requester: &str) {
+        let words = view.words.join(" ");
+        tracing::info!(
+            fingerprint = words,
+            title = view.title,
+            requester,
+            "challenge"
+        );
+        let mut last = self.last_shown();
+        let (hash, shown) = *last;
+        if hash == Some(view.hash) && shown.elapsed() < Duration::from_secs(60) {
+            return;
+        }
+        *last = (Some(view.hash), Instant::now());
+        self.world.pager.page(
+            Level::Warn,
+            "PLAN",
+            view.title.as_str(),
+            format!("asked for by {requester}"),
+            vec![
+                Field::Words(view.words.clone()),
+                Field::Next("touch only if the console shows the same words".to_owned()),
+            ],
+        );
     }
 
     fn credentials(&self, action: fusebox_touch::Action) -> Result<Vec<Credential>, Refused> {

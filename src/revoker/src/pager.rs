@@ -1,91 +1,73 @@
-//! Tells people, outwards only: nothing that comes back is read (threat T09). A text is a
-//! template over allow-listed fields; of a key it shows at most the last four characters.
+//! Tells people, outwards only: nothing that comes back is read (threat T09). What may be said is
+//! `fusebox-notify`'s list of fields; of a key that is its last four characters.
 
 use crate::config;
 use fusebox_custody::Secret;
-use fusebox_domain::clean;
-use serde_json::json;
+use fusebox_notify::{Field, Level, Notice, Telegram, TelegramError};
 use std::time::Duration;
 use tokio::sync::mpsc;
 
 const TRIES: u32 = 5;
 const PAUSE: Duration = Duration::from_secs(2);
-/// Telegram refuses longer texts.
-const MAX_CHARS: usize = 3_500;
+/// Longest pause that Telegram may ask for.
+const PAUSE_MAX: Duration = Duration::from_secs(30);
 /// Messages that may wait; beyond, new ones are dropped and that is logged.
 const WAITING: usize = 64;
 
 #[derive(Clone)]
 pub(crate) struct Pager {
-    texts: mpsc::Sender<String>,
+    notices: mpsc::Sender<Notice>,
 }
 
 impl Pager {
-    /// Starts the sender; without a channel in the configuration the texts go to the log alone.
+    /// Starts the sender; without a channel in the configuration the notices go to the log alone.
     pub(crate) fn start(channel: Option<(&config::Telegram, Secret)>) -> Self {
-        let (texts, inbox) = mpsc::channel(WAITING);
+        let (notices, inbox) = mpsc::channel(WAITING);
         let telegram = channel.and_then(|(to, token)| {
-            let http = reqwest::Client::builder()
-                .timeout(Duration::from_secs(5))
-                .no_proxy()
-                .build();
-            Some(Telegram {
-                http: http.ok()?,
-                address: to.address.trim_end_matches('/').to_owned(),
-                token,
-                chat_id: to.chat_id.clone(),
-            })
+            let made = Telegram::new(&to.address, token, &to.chat_id);
+            made.inspect_err(|error| tracing::error!(%error, "pager"))
+                .ok()
         });
         tokio::spawn(deliver(telegram, inbox));
-        Self { texts }
+        Self { notices }
     }
 
     /// Says something; never waits.
-    pub(crate) fn page(&self, text: impl Into<String>) {
-        let text = clean(&text.into(), MAX_CHARS);
-        tracing::warn!(text, "page");
-        if self.texts.try_send(text).is_err() {
+    pub(crate) fn page(
+        &self,
+        level: Level,
+        rule: &str,
+        subject: impl Into<String>,
+        title: impl Into<String>,
+        fields: Vec<Field>,
+    ) {
+        let notice = Notice {
+            level,
+            rule: rule.to_owned(),
+            subject: subject.into(),
+            title: title.into(),
+            fields,
+        };
+        tracing::warn!(text = notice.text(), "page");
+        if self.notices.try_send(notice).is_err() {
             tracing::error!("a page was dropped: too many wait for delivery");
         }
     }
 }
 
-struct Telegram {
-    http: reqwest::Client,
-    address: String,
-    token: Secret,
-    chat_id: String,
-}
-
-async fn deliver(telegram: Option<Telegram>, mut inbox: mpsc::Receiver<String>) {
-    while let Some(text) = inbox.recv().await {
+async fn deliver(telegram: Option<Telegram>, mut inbox: mpsc::Receiver<Notice>) {
+    while let Some(notice) = inbox.recv().await {
         let Some(telegram) = &telegram else { continue };
         for _ in 0..TRIES {
-            if telegram.send(&text).await {
-                break;
-            }
-            tokio::time::sleep(PAUSE).await;
-        }
-    }
-}
-
-impl Telegram {
-    async fn send(&self, text: &str) -> bool {
-        // The token is part of the address, which therefore must never reach an error or a log.
-        let url = format!("{}/bot{}/sendMessage", self.address, self.token.expose());
-        let body = json!({"chat_id": self.chat_id, "text": text}).to_string();
-        let request = self
-            .http
-            .post(url)
-            .header("Content-Type", "application/json")
-            .body(body);
-        match request.send().await {
-            Ok(answer) => answer.status().is_success(),
-            Err(error) => {
-                let error = error.without_url();
-                tracing::warn!(%error, "telegram does not answer");
-                false
-            }
+            let pause = match telegram.send(&notice).await {
+                Ok(()) => break,
+                Err(TelegramError::Slower(s)) => Duration::from_secs(s).min(PAUSE_MAX),
+                Err(error) => {
+                    tracing::warn!(%error, "pager");
+                    PAUSE
+                }
+            };
+            tokio::time::sleep(pause).await;
         }
     }
 }

@@ -176,6 +176,20 @@ impl Plan {
         }
     }
 
+    /// What it is about, in a few names.
+    pub(crate) fn subject(&self) -> String {
+        let title = self.title();
+        title
+            .split_once(' ')
+            .map_or_else(String::new, |(_, names)| names.to_owned())
+    }
+
+    /// The six words of its hash.
+    pub(crate) fn words(&self) -> Vec<String> {
+        let words = self.hash().fingerprint().to_string();
+        words.split(' ').map(str::to_owned).collect()
+    }
+
     /// The bytes that are hashed. Plain structs of text and lists always have a JSON form.
     pub(crate) fn canonical(&self) -> String {
         serde_json::to_string(self).unwrap_or_default()
@@ -192,13 +206,7 @@ impl Plan {
             title: self.title(),
             environment: self.head().environment,
             hash: self.hash(),
-            words: self
-                .hash()
-                .fingerprint()
-                .to_string()
-                .split(' ')
-                .map(str::to_owned)
-                .collect(),
+            words: self.words(),
             canonical: self.canonical(),
             keys: Vec::new(),
             orders: Vec::new(),

@@ -36,6 +36,15 @@ impl HeldKey {
         self.host.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// Keeps a connection open, so that a kill need not make one.
+    pub(crate) async fn warm(&self) {
+        if let Some(reader) = self.reader()
+            && reader.server_time().await.is_err()
+        {
+            self.other_host();
+        }
+    }
+
     /// Asks the exchange about this key, as this key; success is the positive control.
     pub(crate) async fn control(&self) -> Result<(), String> {
         let reader = self.reader().ok_or("no host")?;
@@ -156,10 +165,17 @@ pub(crate) async fn load(
     key: &Key,
     vault: Option<&VaultReader>,
 ) -> Result<HeldKey, String> {
-    let secret = key.secret.fetch(vault).await.map_err(|e| e.to_string())?;
-    let beside = match (&key.secret, vault) {
-        (Source::Vault { path, .. }, Some(vault)) => vault.field(path, "api_key").await.ok(),
-        _ => None,
+    let (secret, beside) = match (&key.secret, vault) {
+        (Source::Vault { path, field }, Some(vault)) => {
+            let mut fields = vault.read(path).await.map_err(|e| e.to_string())?.fields;
+            let secret = fields.remove(field);
+            let missing = || format!("{path} has no field {field}");
+            (secret.ok_or_else(missing)?, fields.remove("api_key"))
+        }
+        (source, vault) => {
+            let secret = source.fetch(vault).await;
+            (secret.map_err(|e| e.to_string())?, None)
+        }
     };
     let api_key = match (beside, Source::try_from(key.api_key.clone())) {
         (Some(beside), _) => ApiKeyId::new(beside.expose()),

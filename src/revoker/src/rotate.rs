@@ -15,6 +15,7 @@ use crate::vault::Told;
 use crate::world::{World, now_ms};
 use crate::{intents::Entry, kill, outcome::Fact, outcome::outcome, registry};
 use fusebox_domain::{ApiKeyId, KeyName};
+use fusebox_notify::{Field, Level};
 use fusebox_venue::Reaction;
 use fusebox_wire::operator::{Outcome, REPORT, Residual, StepState, Verdict};
 use std::sync::atomic::Ordering;
@@ -35,7 +36,7 @@ pub(crate) async fn rotate(world: &World, plan: &Rotate, run: &Run) {
     }
     let left = plan.keys.len().saturating_sub(ended.len());
     ended.extend(std::iter::repeat_n(Fact::Unobserved, left));
-    finish(world, plan, run, outcome(true, ended));
+    finish(world, run, outcome(true, ended));
 }
 
 /// After a crash: orphans are deleted and made anew, stored ones are carried on with.
@@ -60,10 +61,10 @@ pub(crate) async fn resume(world: &World, plan: &Rotate, run: &Run, made: &[(Key
             }
         };
         if fact != Fact::Holds {
-            return finish(world, plan, run, outcome(true, [fact]));
+            return finish(world, run, outcome(true, [fact]));
         }
     }
-    finish(world, plan, run, Outcome::Done);
+    finish(world, run, Outcome::Done);
 }
 
 /// The version before the current one is the old key: its secret proves it dead.
@@ -81,19 +82,23 @@ async fn find_old_secret(world: &World, key: &RotatedKey) {
     }
 }
 
-fn finish(world: &World, plan: &Rotate, run: &Run, ended: Outcome) {
+fn finish(world: &World, run: &Run, ended: Outcome) {
     let report = run.report(ended, Residual::default());
     match world.sign(REPORT, &report) {
         Ok(signed) => run.finish(&report, signed),
         Err(error) => tracing::error!(%error, "the report could not be signed"),
     }
-    let names: Vec<&str> = plan.keys.iter().map(|k| k.old.name.as_str()).collect();
-    world.pager.page(format!(
-        "ROTATE {:?}: {}, run {}",
-        ended,
-        names.join(", "),
-        run.id
-    ));
+    let level = match ended {
+        Outcome::Done => Level::Info,
+        Outcome::Partial | Outcome::Unknown | Outcome::Refused => Level::Critical,
+    };
+    world.pager.page(
+        level,
+        "ROTATE",
+        run.plan.subject(),
+        "rotation ended",
+        vec![Field::Outcome(format!("{ended:?}, run {}", run.id))],
+    );
     run.close(ended, "rotation ended".to_owned());
 }
 

@@ -6,6 +6,7 @@ use crate::plan::{Contain, Plan};
 use crate::run::{Origin, Run};
 use crate::world::{World, now_ms};
 use crate::{kill, planner, resume, rotate};
+use fusebox_notify::{Field, Level};
 use fusebox_touch::PlanHash;
 use fusebox_wire::operator::{Outcome, REPORT, Refused, Residual, RunSummary, Verdict};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -39,12 +40,16 @@ impl Runs {
         live.cloned()
     }
 
-    /// The last kill that ended well and covers the plan's keys.
-    pub(crate) fn done_kill(&self, plan: &Contain) -> Option<Arc<Run>> {
+    /// The last kill that left every key of the plan dead, whatever became of the rest.
+    pub(crate) fn deadly_kill(&self, plan: &Contain) -> Option<Arc<Run>> {
         let list = self.list();
         let done = list.iter().rev().find(|r| {
-            r.outcome() == Some(Outcome::Done)
+            r.outcome().is_some()
                 && matches!(&r.plan, Plan::Contain(c) if covers(c, plan))
+                && plan
+                    .delete
+                    .iter()
+                    .all(|k| r.verdict(&k.name) == Some(Verdict::Dead))
         });
         done.cloned()
     }
@@ -139,11 +144,18 @@ fn announce(world: &World, run: &Run) {
     let words = run.plan.hash().fingerprint();
     let what = run.plan.title();
     tracing::warn!(run = run.id, fingerprint = %words, trigger = run.trigger, "{what}");
-    let (environment, host) = (world.config.environment, &world.config.host_id);
-    world.pager.page(format!(
-        "{what} STARTED by {}\nplan: {words}\n{environment} on {host}, run {}",
-        run.trigger, run.id
-    ));
+    let started = format!("started by {} on {}", run.trigger, world.config.host_id);
+    world.pager.page(
+        Level::Critical,
+        &run.action.to_uppercase(),
+        run.plan.subject(),
+        started,
+        vec![
+            Field::Environment(world.config.environment.to_string()),
+            Field::Words(run.plan.words()),
+            Field::Begun(format!("run {}", run.id)),
+        ],
+    );
 }
 
 fn spawn(world: &Arc<World>, run: &Arc<Run>, durable: bool) {
@@ -209,11 +221,13 @@ fn restore_one(world: &Arc<World>, runs: &Arc<Runs>, old: PastRun) {
     match (&run.plan, in_time) {
         (Plan::Contain(_), true) | (Plan::Rotate(_), true) => {
             tracing::warn!(run = run.id, finished, "resuming an interrupted run");
-            world.pager.page(format!(
-                "{} RESUMED after a restart, run {}",
-                run.plan.title(),
-                run.id
-            ));
+            world.pager.page(
+                Level::Critical,
+                &run.action.to_uppercase(),
+                run.plan.subject(),
+                "resumed after a restart",
+                vec![Field::Begun(format!("run {}", run.id))],
+            );
             let made = old.made;
             resume_run(world, &run, made);
         }

@@ -6,6 +6,7 @@ use crate::proof::{Evidence, Listing, Probe};
 use crate::run::{End, Run};
 use crate::world::World;
 use fusebox_domain::{KeyName, KeyRole};
+use fusebox_notify::{Field, Level};
 use fusebox_venue::{Error, Reaction};
 use fusebox_wire::operator::Verdict;
 use futures_util::future::join_all;
@@ -42,12 +43,13 @@ pub(super) async fn strays(world: &World, plan: &Contain, run: &Run, gates: &Gat
             return;
         }
         for key in &found {
-            world.pager.page(format!(
-                "KILL {}: {} ({}) appeared after the plan was made and is deleted as well",
-                run.id,
-                key.name,
-                key.api_key.short()
-            ));
+            world.pager.page(
+                Level::Critical,
+                "KILL",
+                run.plan.subject(),
+                "a key appeared after the plan was made and is deleted as well",
+                vec![Field::Key(key.api_key.as_str().to_owned())],
+            );
         }
         join_all(found.iter().map(|key| one(world, run, gates, key))).await;
     }
@@ -243,12 +245,20 @@ async fn fall_back(world: &World, run: &Run, key: &PlannedKey) -> Evidence {
         }
     })
     .await;
-    world.pager.page(format!(
-        "KEY ALIVE: {} ({}) could not be deleted. Delete it by hand: exchange web page, Account, API, sub-account {}",
-        key.name,
-        key.api_key.short(),
+    let by_hand = format!(
+        "delete it by hand: exchange web page, Account, API, sub-account {}",
         key.uid
-    ));
+    );
+    world.pager.page(
+        Level::Critical,
+        "KEY ALIVE",
+        run.plan.subject(),
+        format!("{} could not be deleted", key.name),
+        vec![
+            Field::Key(key.api_key.as_str().to_owned()),
+            Field::Next(by_hand),
+        ],
+    );
     look(world, run, key).await
 }
 

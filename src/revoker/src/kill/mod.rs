@@ -25,6 +25,7 @@ use crate::outcome::{Fact, outcome};
 use crate::plan::Contain;
 use crate::run::Run;
 use crate::world::World;
+use fusebox_notify::{Field, Level};
 use fusebox_wire::operator::{Outcome, REPORT, Report, Verdict};
 use gates::Gates;
 use std::sync::atomic::Ordering;
@@ -145,11 +146,19 @@ fn tell(world: &World, plan: &Contain, run: &Run, report: &Report) {
     let time = report
         .touch_to_dead_ms
         .map_or_else(|| "not all dead".to_owned(), |ms| format!("{ms} ms"));
-    world.pager.page(format!(
-        "KILL RESULT {:?}: {dead}/{} keys verified dead ({time}), {} positions open, run {}",
-        report.outcome,
-        plan.delete.len(),
-        report.residual.positions.len(),
-        run.id
-    ));
+    let level = match report.outcome {
+        Outcome::Done => Level::Warn,
+        Outcome::Partial | Outcome::Unknown | Outcome::Refused => Level::Critical,
+    };
+    world.pager.page(
+        level,
+        "KILL RESULT",
+        run.plan.subject(),
+        format!("{dead}/{} keys verified dead, {time}", plan.delete.len()),
+        vec![
+            Field::Environment(plan.head.environment.to_string()),
+            Field::Outcome(format!("{:?}, run {}", report.outcome, run.id)),
+            Field::Next("look at what it left open: fusebox status".to_owned()),
+        ],
+    );
 }

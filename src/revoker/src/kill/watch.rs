@@ -7,6 +7,7 @@ use crate::plan::Contain;
 use crate::run::Run;
 use crate::world::World;
 use fusebox_domain::OrderKind;
+use fusebox_notify::{Field, Level};
 use fusebox_wire::operator::{Outcome, Verdict};
 use futures_util::future::join_all;
 use std::time::Duration;
@@ -32,7 +33,13 @@ pub(super) async fn watch(world: &World, plan: &Contain, run: &Run, result: Outc
         false => findings.join("; "),
     };
     if !findings.is_empty() {
-        world.pager.page(format!("KILL WATCH {}: {detail}", run.id));
+        world.pager.page(
+            Level::Critical,
+            "KILL WATCH",
+            run.plan.subject(),
+            detail.as_str(),
+            vec![Field::Outcome(format!("{ended:?}, run {}", run.id))],
+        );
     }
     run.close(ended, detail);
 }
