@@ -1,0 +1,618 @@
+//! The kill, rotate and resume dialog. One box; what is in it changes by step.
+
+use super::View;
+use super::help::centred;
+use super::paint::{Canvas, Row, Text, left, wrap};
+use crate::action::Action;
+use crate::dialog::{Dialog, Stage, Subject};
+use crate::fmt;
+use crate::theme::Role;
+use fusebox_wire::operator::{KeyProof, Outcome, Plan, Step, StepState, Verdict};
+use ratatui::layout::{Position, Rect};
+
+/// What the dialog shows: lines, where the reason field is among them, the bottom line.
+struct Content {
+    rows: Vec<Row>,
+    field: Option<usize>,
+    keys: Text,
+}
+
+pub(super) fn dialog(canvas: &mut Canvas<'_>, area: Rect, view: &View<'_>) -> Option<Position> {
+    let dialog = view.app.ui.dialog.as_ref()?;
+    let width = area.width.min(if area.width >= 120 { 96 } else { 80 });
+    let inside = usize::from(width.saturating_sub(4));
+    let content = content(canvas, view, dialog, inside);
+    let wanted = u16::try_from(content.rows.len())
+        .unwrap_or(u16::MAX)
+        .saturating_add(4);
+    let area = centred(area, width, wanted.min(area.height));
+    let (title, notes) = caption(view, dialog);
+    let role = if dialog.subject == Subject::Kill {
+        Role::Danger
+    } else {
+        Role::Accent
+    };
+    let inner = canvas.frame(area, &title, &notes, role);
+    if inner.is_empty() {
+        return None;
+    }
+    // Last line: the keys. Above it the content, scrolled.
+    let keys = Rect {
+        y: inner.bottom() - 1,
+        height: 1,
+        ..inner
+    };
+    let body = Rect {
+        height: inner.height - 1,
+        ..inner
+    };
+    let height = usize::from(body.height);
+    let most = content.rows.len().saturating_sub(height);
+    let follow = dialog.is_running() && !dialog.held;
+    let from = if follow {
+        most
+    } else {
+        dialog.scroll.min(most)
+    };
+    for (n, row) in content.rows.iter().skip(from).take(height).enumerate() {
+        canvas.row(body, body.y + u16::try_from(n).unwrap_or(0), row);
+    }
+    let mut foot = Row::from(content.keys);
+    if most > 0 {
+        foot.right = Text::new().add(
+            format!("↑↓ {}/{}", from + height, content.rows.len()),
+            Role::Muted,
+        );
+    }
+    canvas.row(keys, keys.y, &foot);
+    let line = content
+        .field?
+        .checked_sub(from)
+        .filter(|line| *line < height)?;
+    let (_, at) = dialog.reason.window(inside.saturating_sub(FIELD + 2));
+    let x = body.x + u16::try_from(FIELD + 1 + at).unwrap_or(0);
+    (x < body.right()).then(|| Position::new(x, body.y + u16::try_from(line).unwrap_or(0)))
+}
+
+/// Cells before the reason field.
+const FIELD: usize = 9;
+
+fn caption(view: &View<'_>, dialog: &Dialog) -> (Text, Text) {
+    let who = dialog
+        .account
+        .as_ref()
+        .map_or("all accounts", |a| a.as_str());
+    let role = if dialog.subject == Subject::Kill {
+        Role::Alarm
+    } else {
+        Role::Focus
+    };
+    let title = Text::new().add(format!(" {} {who} ", dialog.subject.word()), role);
+    let place = match (&view.store.account, &dialog.plan) {
+        (Some(account), _) => format!(" {} {} ", account.venue, account.environment),
+        (None, Some(plan)) => format!(" {} ", plan.environment),
+        _ => String::new(),
+    };
+    let esc = match dialog.stage {
+        Stage::Running { .. } => " esc leaves it running ",
+        Stage::Touch { .. } => " esc cancel ",
+        Stage::Done | Stage::Failed { .. } => " esc close ",
+        _ => " esc back ",
+    };
+    (
+        title,
+        Text::new().add(place, Role::Muted).add(esc, Role::Key),
+    )
+}
+
+fn content(canvas: &Canvas<'_>, view: &View<'_>, dialog: &Dialog, width: usize) -> Content {
+    let mut rows: Vec<Row> = vec![Row::default()];
+    let mut field = None;
+    let mut keys = Text::new();
+    let key = |action: Action| view.app.keymap.key_of(action).unwrap_or_default();
+    match &dialog.stage {
+        Stage::Choose => {
+            rows.push(
+                Text::new()
+                    .add(choose_title(dialog.subject), Role::Text)
+                    .into(),
+            );
+            rows.push(Row::default());
+            for (n, choice) in dialog.choices.iter().enumerate() {
+                let tick = if choice.picked { "[x] " } else { "[ ] " };
+                let mut row = Row::from(
+                    Text::new()
+                        .add(format!(" {tick}"), Role::Key)
+                        .add(choice.text.clone(), Role::Text),
+                );
+                row.selected = n == dialog.cursor;
+                rows.push(row);
+            }
+            if dialog.choices.is_empty() {
+                rows.push(Text::new().add("nothing to choose from", Role::Warn).into());
+            }
+            keys = keys
+                .add(key(Action::Confirm), Role::Key)
+                .add(" shows the plan   ", Role::Text)
+                .add(key(Action::Pick), Role::Key)
+                .add(" picks", Role::Text);
+        }
+        Stage::Asking(what) => {
+            if let Some(plan) = &dialog.plan {
+                plan_rows(&mut rows, view, dialog, plan, width);
+                rows.push(Row::default());
+            }
+            rows.push(
+                Text::new()
+                    .add(format!("asking the revoker for the {what} …"), Role::Warn)
+                    .into(),
+            );
+        }
+        Stage::Plan => {
+            if let Some(plan) = &dialog.plan {
+                plan_rows(&mut rows, view, dialog, plan, width);
+            }
+            rows.push(Row::default());
+            field = Some(rows.len());
+            rows.push(reason(dialog, width));
+            rows.push(Row::default());
+            keys = keys
+                .add(key(Action::Confirm), Role::Key)
+                .add(": ask for the touch", Role::Strong);
+            if dialog.subject == Subject::Kill {
+                let (flatten, total) = (on(dialog.flatten), on(dialog.total));
+                keys = keys
+                    .add(format!("   {}", key(Action::Flatten)), Role::Key)
+                    .add(format!(" close positions first{flatten}"), Role::Text)
+                    .add(format!("   {}", key(Action::Total)), Role::Key)
+                    .add(format!(" total{total}"), Role::Text);
+            }
+        }
+        Stage::Touch { demo, signing, .. } => {
+            if let Some(plan) = &dialog.plan {
+                words(&mut rows, plan);
+            }
+            rows.push(Row::default());
+            keys = touch_rows(&mut rows, view, dialog, *demo, *signing);
+        }
+        Stage::Running { since } => {
+            run_rows(canvas, &mut rows, dialog, width);
+            let ran = view.now.saturating_duration_since(*since).as_secs();
+            keys = keys
+                .add(
+                    format!("running {ran} s, {} steps open", dialog.open_steps()),
+                    Role::Warn,
+                )
+                .add("   the run goes on without this console", Role::Muted);
+        }
+        Stage::Done => {
+            done_rows(canvas, &mut rows, dialog, width);
+            keys = keys
+                .add(key(Action::ShowEntry), Role::Key)
+                .add(" journal   ", Role::Text)
+                .add(key(Action::CopyProof), Role::Key)
+                .add(" copy the signed report", Role::Text);
+        }
+        Stage::Failed { message, next } => {
+            run_rows(canvas, &mut rows, dialog, width);
+            for line in wrap(message, width) {
+                rows.push(Text::new().add(line, Role::Danger).into());
+            }
+            rows.push(Row::default());
+            for line in wrap(next, width) {
+                rows.push(Text::new().add(line, Role::Text).into());
+            }
+        }
+    }
+    Content { rows, field, keys }
+}
+
+fn on(flag: bool) -> &'static str {
+    if flag { " ON" } else { "" }
+}
+
+fn choose_title(subject: Subject) -> &'static str {
+    match subject {
+        Subject::Kill => "Which account?",
+        Subject::Rotate => "Which keys get a successor? The old one dies when the new one works.",
+        Subject::Resume => "Which rung is released? It stays latched if it would trip at once.",
+    }
+}
+
+fn purpose(dialog: &Dialog) -> &'static str {
+    match (dialog.subject, dialog.total) {
+        (Subject::Kill, false) => {
+            "Revokes what can trade or move money; keeps protective stops and the read key"
+        }
+        (Subject::Kill, true) => {
+            "TOTAL: revokes every key, at last the read keys too; nothing can look after it"
+        }
+        (Subject::Rotate, _) => {
+            "Makes the new key, proves it, stores it, restarts the bot, kills the old key"
+        }
+        (Subject::Resume, _) => {
+            "Signs a certificate for this rung; the breaker still tests before it releases"
+        }
+    }
+}
+
+fn plan_rows(rows: &mut Vec<Row>, view: &View<'_>, dialog: &Dialog, plan: &Plan, width: usize) {
+    let role = if dialog.total {
+        Role::Danger
+    } else {
+        Role::Text
+    };
+    rows.push(Text::new().add(purpose(dialog), role).into());
+    rows.push(Row::default());
+    let keys: Vec<String> = plan
+        .keys
+        .iter()
+        .filter(|k| k.effect != "keep")
+        .map(|k| {
+            format!(
+                "{} ···{} ({})",
+                k.name,
+                k.short.trim_start_matches('·'),
+                k.role.as_str()
+            )
+        })
+        .collect();
+    let kept: Vec<String> = plan
+        .keys
+        .iter()
+        .filter(|k| k.effect == "keep")
+        .map(|k| k.name.to_string())
+        .collect();
+    let mut keys_lines = if keys.is_empty() {
+        Vec::new()
+    } else {
+        vec![keys.join("   ")]
+    };
+    if !kept.is_empty() {
+        keys_lines.push(format!("kept: {}", kept.join(", ")));
+    }
+    for (name, lines, role) in [
+        ("keys", &keys_lines, Role::Strong),
+        ("orders", &plan.orders, Role::Text),
+        ("bot", &plan.workload, Role::Text),
+        ("secrets", &plan.secrets, Role::Text),
+        ("leaves", &plan.leaves, Role::Warn),
+    ] {
+        paragraph(rows, name, lines, role, width);
+    }
+    if !view.store.positions_fresh(view.now).is_usable() {
+        paragraph(
+            rows,
+            "",
+            &["the positions on screen are NOT live".to_owned()],
+            Role::Danger,
+            width,
+        );
+    }
+    rows.push(Row::default());
+    words(rows, plan);
+}
+
+/// `name   text`, wrapped under itself.
+fn paragraph(rows: &mut Vec<Row>, name: &str, lines: &[String], role: Role, width: usize) {
+    let mut head = name;
+    for line in lines {
+        for part in wrap(line, width.saturating_sub(FIELD)) {
+            rows.push(
+                Text::new()
+                    .add(left(head, FIELD), Role::Muted)
+                    .add(part, role)
+                    .into(),
+            );
+            head = "";
+        }
+    }
+}
+
+fn words(rows: &mut Vec<Row>, plan: &Plan) {
+    let words = plan.words.join(" · ");
+    rows.push(
+        Text::new()
+            .add(left("plan", FIELD), Role::Muted)
+            .add(words, Role::Strong)
+            .into(),
+    );
+    let note = "the same six words are in the revoker's log and in Telegram";
+    rows.push(
+        Text::new()
+            .add(left("", FIELD), Role::Muted)
+            .add(note, Role::Muted)
+            .into(),
+    );
+}
+
+fn reason(dialog: &Dialog, width: usize) -> Row {
+    let room = width.saturating_sub(FIELD + 2);
+    let (shown, _) = dialog.reason.window(room);
+    Text::new()
+        .add(left("reason", FIELD), Role::Muted)
+        .add("[", Role::Muted)
+        .add(left(&shown, room), Role::Input)
+        .add("]", Role::Muted)
+        .into()
+}
+
+fn touch_rows(
+    rows: &mut Vec<Row>,
+    view: &View<'_>,
+    dialog: &Dialog,
+    demo: bool,
+    signing: bool,
+) -> Text {
+    let left_ms = dialog.left_ms(view.now).unwrap_or(0);
+    let count = Text::new().add(
+        format!(" {} s ", left_ms.div_ceil(1000)),
+        if left_ms < 15_000 {
+            Role::Danger
+        } else {
+            Role::Strong
+        },
+    );
+    let needs_pin = dialog.plan.as_ref().is_some_and(|p| p.needs_pin);
+    if left_ms == 0 {
+        rows.push(
+            Text::new()
+                .add(
+                    "The challenge is over; nothing was approved. Esc, then ask again.",
+                    Role::Danger,
+                )
+                .into(),
+        );
+        return Text::new();
+    }
+    if demo {
+        let key = view.app.keymap.key_of(Action::Touch).unwrap_or_default();
+        let prompt = match signing {
+            false => Text::new()
+                .add(" DEMO ", Role::Alarm)
+                .add("  press ", Role::Strong)
+                .add(key, Role::Key)
+                .add(" to touch the demo key", Role::Strong),
+            true => Text::new()
+                .add(" DEMO ", Role::Alarm)
+                .add("  touched: the software key is signing", Role::Strong),
+        };
+        rows.push(Row {
+            left: prompt,
+            right: count,
+            selected: false,
+        });
+        rows.push(Row::default());
+        for line in [
+            "A software key on this machine stands in for the YubiKey in your laptop.",
+            "It is enrolled like any other, and refused by every revoker outside of the demo.",
+        ] {
+            rows.push(Text::new().add(line, Role::Muted).into());
+        }
+        return Text::new();
+    }
+    let prompt = if needs_pin {
+        " TOUCH THE KEY IN YOUR LAPTOP, AND ITS PIN "
+    } else {
+        " TOUCH THE KEY IN YOUR LAPTOP "
+    };
+    let role = if dialog.subject == Subject::Kill {
+        Role::Alarm
+    } else {
+        Role::Focus
+    };
+    rows.push(Row {
+        left: Text::new()
+            .add(prompt, role)
+            .add("  it blinks; the agent shows no prompt", Role::Text),
+        right: count,
+        selected: false,
+    });
+    let devices: Vec<&str> = dialog
+        .challenge
+        .iter()
+        .flat_map(|c| &c.credentials)
+        .map(|c| c.label.as_str())
+        .collect();
+    rows.push(Row::default());
+    let names = fusebox_domain::clean_line(&devices.join(", "), 200);
+    rows.push(
+        Text::new()
+            .add(format!("accepted: {names}"), Role::Muted)
+            .into(),
+    );
+    Text::new()
+}
+
+/// Newest information last, one line a step; keys have their own lines with verdict and proofs.
+fn run_rows(canvas: &Canvas<'_>, rows: &mut Vec<Row>, dialog: &Dialog, width: usize) {
+    for step in &dialog.steps {
+        // A key's own line says more than the steps that made it.
+        rows.push(step_row(canvas, step));
+    }
+    if !dialog.keys.is_empty() {
+        rows.push(Row::default());
+        for key in &dialog.keys {
+            rows.push(key_row(canvas, key, width));
+        }
+    }
+    if !rows.is_empty() {
+        rows.push(Row::default());
+    }
+}
+
+fn step_row(canvas: &Canvas<'_>, step: &Step) -> Row {
+    let (mark, role) = match step.state {
+        StepState::Done => ("✓ ".to_owned(), Role::Ok),
+        StepState::Pending => ("· ".to_owned(), Role::Muted),
+        StepState::Sent => ("… ".to_owned(), Role::Warn),
+        StepState::Refused => (canvas.mark(Role::Danger), Role::Danger),
+        StepState::Unknown => ("? ".to_owned(), Role::Danger),
+        StepState::Skipped => ("– ".to_owned(), Role::Muted),
+    };
+    let time = step
+        .ended_ms
+        .or(step.started_ms)
+        .map(fmt::seconds)
+        .unwrap_or_default();
+    let words = match step.state {
+        StepState::Unknown => format!("UNKNOWN  {}", step.detail),
+        StepState::Refused => format!("REFUSED  {}", step.detail),
+        _ => step.detail.clone(),
+    };
+    let name = fusebox_domain::clean_line(&step.step, 40);
+    Row {
+        left: Text::new()
+            .add(mark, role)
+            .add(left(&name, 24), Role::Text)
+            .add(words, if role == Role::Ok { Role::Muted } else { role }),
+        right: Text::new().add(time, Role::Muted),
+        selected: false,
+    }
+}
+
+fn key_row(canvas: &Canvas<'_>, key: &KeyProof, width: usize) -> Row {
+    let (mark, word, role) = match key.verdict {
+        Verdict::Dead => ("✓ ".to_owned(), "DEAD", Role::Ok),
+        Verdict::Alive => (canvas.mark(Role::Danger), "ALIVE", Role::Alarm),
+        Verdict::Unknown => ("? ".to_owned(), "UNKNOWN", Role::Danger),
+        Verdict::Kept => ("– ".to_owned(), "kept", Role::Muted),
+    };
+    let short = key.short.trim_start_matches('·');
+    let short = if short.is_empty() {
+        String::new()
+    } else {
+        format!("···{short}")
+    };
+    let proof = match (key.detail.is_empty(), key.proofs.is_empty()) {
+        (false, _) => key.detail.clone(),
+        (true, false) => key.proofs.join(", "),
+        (true, true) => String::new(),
+    };
+    let name_width = if width >= 70 { 15 } else { 12 };
+    Row {
+        left: Text::new()
+            .add(mark, role)
+            .add(left(key.name.as_str(), name_width), Role::Strong)
+            .add(left(&short, 9), Role::Muted)
+            .add(word, role)
+            .add(" ".repeat(9usize.saturating_sub(word.len())), Role::Text)
+            .add(proof, Role::Muted),
+        right: Text::new().add(
+            key.proven_ms.map(fmt::seconds).unwrap_or_default(),
+            Role::Muted,
+        ),
+        selected: false,
+    }
+}
+
+fn done_rows(canvas: &Canvas<'_>, rows: &mut Vec<Row>, dialog: &Dialog, width: usize) {
+    let Some(finished) = &dialog.finished else {
+        return;
+    };
+    let report = &finished.report;
+    let (word, role) = match report.outcome {
+        Outcome::Done => ("DONE", Role::Ok),
+        Outcome::Partial => ("PARTIAL", Role::Danger),
+        Outcome::Unknown => ("UNKNOWN", Role::Danger),
+        Outcome::Refused => ("REFUSED", Role::Danger),
+    };
+    let mut head = Text::new().add(format!("{word}  "), role);
+    if let Some(ms) = report.touch_to_dead_ms {
+        head.push(
+            format!("touch → all keys dead {}", fmt::seconds(ms)),
+            Role::Strong,
+        );
+    }
+    rows.push(Row {
+        left: head,
+        right: Text::new().add(fusebox_domain::clean_line(&report.id, 40), Role::Muted),
+        selected: false,
+    });
+    match &finished.untrusted {
+        Some(why) => {
+            for line in wrap(&format!("UNTRUSTED: {why}"), width) {
+                rows.push(Text::new().add(line, Role::Alarm).into());
+            }
+        }
+        None => rows.push(
+            Text::new()
+                .add("signed by the pinned revoker key", Role::Muted)
+                .into(),
+        ),
+    }
+    if let Some(released) = &finished.released {
+        for line in wrap(&format!("breaker: {released}"), width) {
+            rows.push(Text::new().add(line, Role::Text).into());
+        }
+    }
+    rows.push(Row::default());
+    for key in &report.keys {
+        rows.push(key_row(canvas, key, width));
+    }
+    rows.push(Row::default());
+    residual_rows(rows, dialog, width);
+    rows.push(Row::default());
+    for step in &report.steps {
+        rows.push(step_row(canvas, step));
+    }
+}
+
+fn residual_rows(rows: &mut Vec<Row>, dialog: &Dialog, width: usize) {
+    let Some(finished) = &dialog.finished else {
+        return;
+    };
+    let residual = &finished.report.residual;
+    let equity = residual
+        .equity_usdt
+        .map(|e| format!("   equity {} USDT", fmt::money(e)))
+        .unwrap_or_default();
+    let head = format!(
+        "entries resting {}   stops kept {}{equity}   {}",
+        residual.resting_entries, residual.stops_kept, residual.seen
+    );
+    paragraph(
+        rows,
+        "left",
+        &[fusebox_domain::clean_line(&head, 300)],
+        Role::Text,
+        width,
+    );
+    for p in &residual.positions {
+        let stop = match (p.stop_price, p.at_risk_usdt) {
+            (Some(stop), Some(risk)) => {
+                format!("stop {} risks {} USDT", fmt::price(stop), fmt::money(risk))
+            }
+            (Some(stop), None) => format!("stop {}", fmt::price(stop)),
+            (None, _) => "NO STOP".to_owned(),
+        };
+        let liquidation = p
+            .liquidation_bp
+            .map(|bp| format!(", liquidation {} away", fmt::percent_short(bp.abs())))
+            .unwrap_or_default();
+        let line = format!(
+            "{} {} {}   {stop}{liquidation}",
+            p.symbol,
+            p.side,
+            fmt::size(p.size)
+        );
+        let role = if p.stop_price.is_none() {
+            Role::Danger
+        } else {
+            Role::Text
+        };
+        paragraph(
+            rows,
+            "",
+            &[fusebox_domain::clean_line(&line, 300)],
+            role,
+            width,
+        );
+    }
+    let notes: Vec<String> = residual
+        .notes
+        .iter()
+        .map(|n| fusebox_domain::clean_line(n, 300))
+        .collect();
+    paragraph(rows, "", &notes, Role::Muted, width);
+}
