@@ -3,7 +3,7 @@
 use crate::args::{Args, Scenario};
 use crate::headless::Kill;
 use crate::watch::Watch;
-use fusebox_wire::operator::{Outcome, Verdict};
+use fusebox_wire::operator::{KeyProof, Outcome, Report, Verdict};
 use std::time::Duration;
 
 /// Who kills.
@@ -117,16 +117,32 @@ pub(crate) fn judge(expected: Expectation, watch: &Watch, kill: &Kill) -> Vec<St
                     report.trigger
                 ));
             }
-            if report.outcome != Outcome::Done {
-                failures.push(format!("the kill ended as {:?}", report.outcome));
-            }
-            let alive = report
-                .keys
-                .iter()
-                .filter(|k| !matches!(k.verdict, Verdict::Dead | Verdict::Kept));
-            failures
-                .extend(alive.map(|k| format!("key {} is {:?}: {}", k.name, k.verdict, k.detail)));
+            failures.extend(judge_keys(report));
         }
+    }
+    failures
+}
+
+/// Every declared key must be dead. Of a key that somebody made behind our back nobody here has
+/// the secret, so it cannot be probed: gone from the list is all there is, and the outcome must
+/// then say `unknown` (K6, K14).
+fn judge_keys(report: &Report) -> Vec<String> {
+    let undeclared =
+        |k: &&KeyProof| k.name.as_str().starts_with("undeclared") && k.proofs == ["absent"];
+    let expected = match report.keys.iter().any(|k| undeclared(&k)) {
+        true => Outcome::Unknown,
+        false => Outcome::Done,
+    };
+    let alive = report.keys.iter().filter(|k| !undeclared(k));
+    let alive = alive.filter(|k| !matches!(k.verdict, Verdict::Dead | Verdict::Kept));
+    let mut failures: Vec<_> = alive
+        .map(|k| format!("key {} is {:?}: {}", k.name, k.verdict, k.detail))
+        .collect();
+    if report.outcome != expected {
+        failures.push(format!(
+            "the kill ended as {:?}, expected {expected:?}",
+            report.outcome
+        ));
     }
     failures
 }
