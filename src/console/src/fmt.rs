@@ -90,9 +90,9 @@ pub(crate) fn percent_short(bp: i64) -> String {
 pub(crate) fn age(age_ms: u64) -> String {
     match age_ms {
         0..=9_949 => format!("{}.{}s", age_ms / 1000, age_ms % 1000 / 100),
-        ..120_000 => format!("{} s", age_ms / 1000),
-        ..7_200_000 => format!("{} min", age_ms / 60_000),
-        ..172_800_000 => format!("{} h", age_ms / 3_600_000),
+        9_950..120_000 => format!("{} s", age_ms / 1000),
+        120_000..7_200_000 => format!("{} min", age_ms / 60_000),
+        7_200_000..172_800_000 => format!("{} h", age_ms / 3_600_000),
         _ => format!("{} d", age_ms / 86_400_000),
     }
 }
@@ -102,8 +102,8 @@ pub(crate) fn lived(age_ms: u64) -> String {
     let minutes = age_ms / 60_000;
     match minutes {
         0 => format!("{}s", age_ms / 1000),
-        ..60 => format!("{minutes}m"),
-        ..1_440 => format!("{}h{:02}", minutes / 60, minutes % 60),
+        1..60 => format!("{minutes}m"),
+        60..1_440 => format!("{}h{:02}", minutes / 60, minutes % 60),
         _ => format!("{}d", minutes / 1_440),
     }
 }
@@ -112,7 +112,7 @@ pub(crate) fn lived(age_ms: u64) -> String {
 pub(crate) fn seconds(ms: u64) -> String {
     match ms {
         ..10 => format!("0.00{ms} s"),
-        ..10_000 => format!("{}.{:02} s", ms / 1000, ms % 1000 / 10),
+        10..10_000 => format!("{}.{:02} s", ms / 1000, ms % 1000 / 10),
         _ => format!("{}.{} s", ms / 1000, ms % 1000 / 100),
     }
 }

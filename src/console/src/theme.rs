@@ -201,9 +201,11 @@ impl Entry {
                 (text.span().start, format!("`{wrong}` is no colour: expected a name (red, light-blue), #rrggbb or 0 to 255"))
             })
         };
-        let mut style = Style::default();
-        style.fg = colour(&self.fg)?;
-        style.bg = colour(&self.bg)?;
+        let mut style = Style {
+            fg: colour(&self.fg)?,
+            bg: colour(&self.bg)?,
+            ..Style::default()
+        };
         for word in &self.modifiers {
             let modifier = match word.get_ref().as_str() {
                 "bold" => Modifier::BOLD,

@@ -260,9 +260,9 @@ impl Loop {
             let deadline = self.deadline(Instant::now());
             tokio::select! {
                 biased;
-                _ = term.recv() => return Ok(self.end()),
-                _ = hup.recv() => return Ok(self.end()),
-                _ = int.recv() => return Ok(self.end()),
+                _ = term.recv() => return self.end(),
+                _ = hup.recv() => return self.end(),
+                _ = int.recv() => return self.end(),
                 _ = size.recv() => self.mark(true),
                 _ = stop.recv() => self.suspend()?,
                 // Continued from outside while we did not stop ourselves.
@@ -271,7 +271,7 @@ impl Loop {
                     let bytes = match bytes {
                         Ok(bytes) if !bytes.is_empty() => bytes,
                         // The terminal is gone: there is nobody to tell.
-                        _ => return Ok(self.end()),
+                        _ => return self.end(),
                     };
                     let input = self.framer.feed(&bytes, Instant::now());
                     self.take(input);
@@ -281,7 +281,7 @@ impl Loop {
                 () = sleep_until(deadline), if deadline.is_some() => self.tick(),
             }
             if self.effects().await? {
-                return Ok(self.end());
+                return self.end();
             }
         }
     }
@@ -369,10 +369,11 @@ impl Loop {
     }
 
     /// Keeps what must be kept.
-    fn end(mut self) {
+    fn end(mut self) -> Result<(), Error> {
         if let Some(editor) = &mut self.app.ui.editor {
             editor.save(Instant::now(), true);
         }
+        Ok(())
     }
 
     /// Does what `update` asked for. Returns whether to quit.

@@ -297,7 +297,7 @@ fn summarize(kind: &str, body: &Value) -> (String, String) {
             let what = ["thesis", "lesson", "note"]
                 .into_iter()
                 .find(|field| !text(field).is_empty());
-            let line = what.map(|field| text(field)).unwrap_or_default();
+            let line = what.map(&text).unwrap_or_default();
             let trade = text("trade_id");
             let tail = if trade.is_empty() {
                 String::new()

@@ -163,18 +163,18 @@ fn rungs(canvas: &mut Canvas<'_>, view: &View<'_>, axes: &Axes, inner: Rect) {
             used.push(y);
         }
     }
-    if let Some(now) = view.store.equity_usdt() {
-        if let Some(dot) = number(now).and_then(|v| axes.dot_y(v)) {
-            let y = at(axes.plot.y, dot / 4);
-            let label = format!("▸{}", right(&fmt::money(now), usize::from(SCALE) - 2));
-            canvas.put(
-                inner,
-                axes.plot.right(),
-                y,
-                &fit(&label, usize::from(SCALE)),
-                Role::Strong,
-            );
-        }
+    let now = view.store.equity_usdt();
+    let dot = now.and_then(number).and_then(|v| axes.dot_y(v));
+    if let (Some(now), Some(dot)) = (now, dot) {
+        let y = at(axes.plot.y, dot / 4);
+        let label = format!("▸{}", right(&fmt::money(now), usize::from(SCALE) - 2));
+        canvas.put(
+            inner,
+            axes.plot.right(),
+            y,
+            &fit(&label, usize::from(SCALE)),
+            Role::Strong,
+        );
     }
 }
 

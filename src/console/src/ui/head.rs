@@ -69,15 +69,14 @@ fn identity(view: &View<'_>) -> Text {
 /// Right end of the first line: a run, armed, auto-kill, the time or the age.
 fn standing(view: &View<'_>) -> Text {
     let mut text = Text::new();
-    if let Some(dialog) = view.app.ui.dialog.as_ref().filter(|d| d.hidden) {
-        if let Stage::Running { since } = dialog.stage {
-            let ran = view.now.saturating_duration_since(since).as_secs();
-            text.push(
-                format!(" {} RUNS {ran} s ", dialog.subject.word()),
-                Role::Alarm,
-            );
-            text.push("  ", Role::Text);
-        }
+    let hidden = view.app.ui.dialog.as_ref().filter(|d| d.hidden);
+    if let Some((dialog, Stage::Running { since })) = hidden.map(|d| (d, &d.stage)) {
+        let ran = view.now.saturating_duration_since(*since).as_secs();
+        text.push(
+            format!(" {} RUNS {ran} s ", dialog.subject.word()),
+            Role::Alarm,
+        );
+        text.push("  ", Role::Text);
     }
     match &view.store.status {
         Some(status) if view.store.revoker.is_live() => {
