@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use std::time::Duration;
 
 /// How long a call may take; a timeout is Unknown, and looking decides.
-const CALL_LIMIT: Duration = Duration::from_secs(3);
+const CALL_LIMIT: Duration = Duration::from_secs(2);
 /// Connections kept open: five deletions, and a cancel beside them.
 const WARM: usize = 6;
 /// Pages of one listing, at most.

@@ -13,6 +13,39 @@ const GATHER: Duration = Duration::from_millis(4);
 
 type Told = Result<Arc<Vec<ObservedKey>>, String>;
 
+/// A listing that takes longer is none: the next one may go to another host.
+const LIMIT: Duration = Duration::from_secs(2);
+
+/// How much older than its question an answer may say that it is, milliseconds: the uncertainty
+/// of our reading of the exchange's clock.
+const CLOCK_SLACK_MS: i64 = 1_000;
+
+/// Whether an answer stamped `at_ms` belongs to a question asked at `asked_ms`, both exchange
+/// time. The exchange's own documentation warns of old data in wild markets.
+pub(crate) fn is_current(asked_ms: Option<i64>, at_ms: i64) -> bool {
+    asked_ms.is_none_or(|asked| at_ms >= asked.saturating_sub(CLOCK_SLACK_MS))
+}
+
+async fn list(world: &World, uid: &Uid) -> Told {
+    let manager = world.manager().map_err(|e| e.to_string())?;
+    let asked_ms = manager.exchange_now_ms();
+    match manager.sub_keys(uid).await {
+        Ok(listed) if is_current(asked_ms, listed.at_ms) => {
+            let keys = listed.value;
+            let now_ms = crate::world::now_ms();
+            world.registry.observe(uid, now_ms, keys.clone());
+            Ok(Arc::new(keys))
+        }
+        Ok(_) => Err("the listing is older than the question".to_owned()),
+        Err(error) => {
+            if error.code().is_none() {
+                world.manager_elsewhere();
+            }
+            Err(error.to_string())
+        }
+    }
+}
+
 #[derive(Default)]
 pub(crate) struct Lister {
     waiting: Mutex<BTreeMap<Uid, Vec<oneshot::Sender<Told>>>>,
@@ -45,27 +78,29 @@ impl Lister {
             let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
             waiting.remove(uid).unwrap_or_default()
         };
-        let answer = match world.manager() {
-            Ok(manager) => manager.sub_keys(uid).await,
-            Err(error) => Err(error),
-        };
-        let answer = match answer {
-            Ok(listed) => {
-                let keys = listed.value;
-                world
-                    .registry
-                    .observe(uid, crate::world::now_ms(), keys.clone());
-                Ok(Arc::new(keys))
-            }
-            Err(error) => {
-                if error.code().is_none() {
-                    world.manager_elsewhere();
-                }
-                Err(error.to_string())
-            }
-        };
+        let answer = tokio::time::timeout(LIMIT, list(world, uid)).await;
+        let answer = answer.unwrap_or_else(|_| {
+            world.manager_elsewhere();
+            Err("no complete listing in 2 s".to_owned())
+        });
         for asker in askers {
             let _ = asker.send(answer.clone());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_from_before_the_question_is_no_answer() {
+        assert!(is_current(Some(10_000), 10_050));
+        assert!(
+            is_current(Some(10_000), 9_500),
+            "our clock may be a little fast"
+        );
+        assert!(!is_current(Some(10_000), 8_000));
+        assert!(is_current(None, 1), "without a clock nothing can be said");
     }
 }

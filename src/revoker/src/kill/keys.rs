@@ -1,6 +1,7 @@
 //! Lane C and V: delete every key, then prove it dead by two looks that believe nobody.
 
 use super::gates::Gates;
+use crate::lister::is_current;
 use crate::plan::{Contain, PlannedKey};
 use crate::proof::{Evidence, Listing, Probe};
 use crate::run::{End, Run};
@@ -18,6 +19,8 @@ const PAUSES_MS: [u64; 3] = [200, 400, 800];
 const LOOK_PAUSE: Duration = Duration::from_millis(200);
 /// How often a missing answer is asked for before the key is deleted once more.
 const LOOKS: u32 = 3;
+/// How long a probe may take.
+const PROBE_LIMIT: Duration = Duration::from_secs(2);
 /// How old a positive control may be at T0 (K5).
 const CONTROL_MAX_MS: i64 = 24 * 3_600_000;
 
@@ -219,8 +222,14 @@ async fn probe(world: &World, key: &PlannedKey) -> Probe {
     let Some(reader) = held.reader() else {
         return Probe::NotAsked;
     };
-    match reader.own_key().await {
-        Ok(_) => Probe::Code(0),
+    let asked_ms = reader.exchange_now_ms();
+    let Ok(answer) = tokio::time::timeout(PROBE_LIMIT, reader.own_key()).await else {
+        held.other_host();
+        return Probe::Silent("no answer in 2 s".to_owned());
+    };
+    match answer {
+        Ok(own) if is_current(asked_ms, own.at_ms) => Probe::Code(0),
+        Ok(_) => Probe::Silent("the answer is older than the question".to_owned()),
         Err(error) => match error.code() {
             Some(code) => Probe::Code(code.0),
             None => {

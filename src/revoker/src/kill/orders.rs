@@ -14,6 +14,8 @@ use std::time::Duration;
 
 /// Between two rounds while something still rests.
 const ROUND_PAUSE: Duration = Duration::from_millis(50);
+/// How long a cancel may still take when the listings are there and something rests.
+const CANCEL_GRACE: Duration = Duration::from_millis(500);
 
 pub(super) fn first(account: &PlannedAccount) -> String {
     format!("sweep {}", account.name)
@@ -42,27 +44,21 @@ pub(crate) async fn sweep(world: &World, account: &PlannedAccount) -> End {
     let mut last_seen = None;
     let rounds = async {
         loop {
-            let (cancelled, one, other) = tokio::join!(
-                cancel(world, account, last_seen.as_deref().unwrap_or_default()),
-                entries(world, account),
-                entries(world, account),
-            );
-            match (one, other) {
-                (Ok(one), Ok(other)) if one.is_empty() && other.is_empty() => {
+            let (seen, cancelled) =
+                look_and_cancel(world, account, last_seen.as_deref().unwrap_or_default()).await;
+            match seen {
+                Ok(seen) if seen.is_empty() => {
                     return End::done("two complete listings without an entry order");
                 }
-                (Ok(one), Ok(other)) => {
-                    let seen = if one.is_empty() { other } else { one };
-                    if account.cancel_key.is_none() {
-                        return End::refused(format!(
-                            "{} entry orders rest, and there is no cancel key",
-                            seen.len()
-                        ));
-                    }
-                    last_seen = Some(seen);
+                Ok(seen) if account.cancel_key.is_none() => {
+                    return End::refused(format!(
+                        "{} entry orders rest, and there is no cancel key",
+                        seen.len()
+                    ));
                 }
-                (Err(e), _) | (_, Err(e)) => {
-                    tracing::warn!(account = %account.name, error = e, cancelled, "sweep");
+                Ok(seen) => last_seen = Some(seen),
+                Err(why) => {
+                    tracing::warn!(account = %account.name, why, ?cancelled, "sweep");
                 }
             }
             tokio::time::sleep(ROUND_PAUSE).await;
@@ -81,6 +77,31 @@ pub(crate) async fn sweep(world: &World, account: &PlannedAccount) -> End {
                 limit.as_millis()
             )),
         },
+    }
+}
+
+/// Cancels and lists beside each other. Two empty listings do not wait for the cancel's answer.
+async fn look_and_cancel(
+    world: &World,
+    account: &PlannedAccount,
+    seen: &[Order],
+) -> (Result<Vec<Order>, String>, Option<String>) {
+    let looks = async {
+        let (one, other) = tokio::join!(entries(world, account), entries(world, account));
+        let (one, other) = (one?, other?);
+        Ok(if one.is_empty() { other } else { one })
+    };
+    let cancelling = cancel(world, account, seen);
+    tokio::pin!(looks, cancelling);
+    tokio::select! {
+        words = &mut cancelling => (looks.await, Some(words)),
+        seen = &mut looks => match seen {
+            Ok(rest) if rest.is_empty() => (Ok(rest), None),
+            seen => {
+                let words = tokio::time::timeout(CANCEL_GRACE, cancelling).await;
+                (seen, words.ok())
+            }
+        }
     }
 }
 
