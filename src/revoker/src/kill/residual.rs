@@ -20,19 +20,20 @@ pub(super) async fn look(
     intent_durable: bool,
 ) -> Residual {
     let mut residual = Residual::default();
+    let mut complete = true;
     for account in &plan.accounts {
         let looked = tokio::time::timeout(LIMIT, one(world, account, &mut residual)).await;
-        match looked {
-            Ok(Ok(())) => {}
-            Ok(Err(why)) => residual
-                .notes
-                .push(format!("{}: not seen: {why}", account.name)),
-            Err(_) => residual
-                .notes
-                .push(format!("{}: no answer within 5 s", account.name)),
-        }
+        let why = match looked {
+            Ok(Ok(())) => continue,
+            Ok(Err(why)) => why,
+            Err(_) => "no answer within 5 s".to_owned(),
+        };
+        complete = false;
+        residual
+            .notes
+            .push(format!("{}: not seen: {why}", account.name));
     }
-    residual.seen = match residual.notes.is_empty() {
+    residual.seen = match complete {
         true => format!("read {} ms after the authorization", run.elapsed_ms()),
         false => "not complete, see the notes".to_owned(),
     };
@@ -78,7 +79,16 @@ async fn one(
         for row in rows.value {
             let of_row = stops.iter().find(|o| o.symbol == row.symbol);
             let stop = of_row.and_then(|o| o.trigger_price);
-            residual.positions.extend(position(&row, stop));
+            let Some(left) = position(&row, stop) else {
+                continue;
+            };
+            if left.stop_price.is_none() {
+                residual.notes.push(format!(
+                    "{} on {} has NO STOP: nothing limits its loss but liquidation",
+                    left.symbol, account.name
+                ));
+            }
+            residual.positions.push(left);
         }
     }
     Ok(())
