@@ -224,6 +224,13 @@ mod tests {
     }
 
     #[test]
+    fn the_configuration_that_ships_is_taken() {
+        let text = include_str!("../../../assets/config/breaker.toml");
+        let config: Config = toml::from_str(text).unwrap();
+        assert_eq!(config.validate(), Ok(()));
+    }
+
+    #[test]
     fn what_would_be_dangerous_is_refused_with_its_reason() {
         for (head, tail, expected) in [
             ("metrics_listen = \"0.0.0.0:9464\"", "", "loopback"),

@@ -187,7 +187,8 @@ async fn run(config: Config, service: Service) -> Result<(), Error> {
         .run(inputs, move || clock.exchange_now_ms(), async move {
             service.stopped().await
         })
-        .await
+        .await;
+    Ok(())
 }
 
 /// A row of the outbox with its number.

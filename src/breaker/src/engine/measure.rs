@@ -1,10 +1,10 @@
 //! Readings into samples, samples into the ladder.
 
 use super::{Engine, Listing, Measured, Stream};
+use crate::Now;
 use crate::equity::{Shortfall, replayed, wallet_equity};
 use crate::flows::{Flow, Oddity};
 use crate::money::{cents, percent, to_e8};
-use crate::{Error, Now};
 use fusebox_domain::{LedgerRow, Symbol};
 use fusebox_ladder::{Rung, Sample, Verdict};
 use fusebox_venue::stream::{Link, PrivateEvent, PublicEvent};
@@ -20,7 +20,7 @@ impl Engine {
         &mut self,
         result: Result<Stamped<WalletReading>, fusebox_venue::Error>,
         now: Now,
-    ) -> Result<(), Error> {
+    ) {
         let read = result.map_err(|e| e.to_string()).and_then(|stamped| {
             let equity = wallet_equity(&stamped.value)?;
             Ok((stamped.at_ms, equity))
@@ -29,13 +29,13 @@ impl Engine {
             Ok(read) => read,
             Err(why) => {
                 self.health.note("exchange", Err(why), now.wall_ms);
-                return Ok(());
+                return;
             }
         };
         self.health
             .note("exchange", Ok("answers".to_owned()), now.wall_ms);
         if !self.decimator.passes(at_ms) {
-            return Ok(());
+            return;
         }
         self.ledger.adopt(wallet.usdt_balance);
         let replayed = self.replay(wallet.other_coins, at_ms, now);
@@ -48,7 +48,7 @@ impl Engine {
                     .is_none_or(|m| m > wallet.equity.abs().max(1.into()))
             });
         let story = self.shortfall.observe(short, at_ms);
-        self.on_shortfall(story, at_ms, now)?;
+        self.on_shortfall(story, at_ms, now);
         let second = match story {
             // After half a minute the wallet's word alone counts: the money is gone.
             Shortfall::Loss => None,
@@ -64,7 +64,7 @@ impl Engine {
         let Some(equity_e8) = equity_e8 else {
             let why = "equity is out of range".to_owned();
             self.health.note("exchange", Err(why), now.wall_ms);
-            return Ok(());
+            return;
         };
         if short && story != Shortfall::Loss {
             // Disputed by the ledger, whether or not there is a second equity (L19).
@@ -82,7 +82,7 @@ impl Engine {
         second_e8: Option<i128>,
         flows: &[Flow],
         now: Now,
-    ) -> Result<(), Error> {
+    ) {
         let flows_e8: Vec<i128> = flows.iter().filter_map(|f| to_e8(f.amount)).collect();
         let funded = self.verdict.funded;
         let verdict = self.ladder.step(&Sample {
@@ -93,11 +93,11 @@ impl Engine {
         });
         self.chart.sample(&verdict, &flows_e8);
         if verdict.funded && !funded {
-            self.save(&[], now)?;
-            self.journal_funded(&verdict, now)?;
+            self.save(&[], now);
+            self.journal_funded(&verdict, now);
         } else if !flows.is_empty() {
             // A flow is applied once: ladder and ledger become durable together.
-            self.save(&[], now)?;
+            self.save(&[], now);
         }
         self.settle(verdict, now)
     }
@@ -125,15 +125,15 @@ impl Engine {
         )
     }
 
-    fn on_shortfall(&mut self, story: Shortfall, at_ms: i64, now: Now) -> Result<(), Error> {
+    fn on_shortfall(&mut self, story: Shortfall, at_ms: i64, now: Now) {
         let begins = story != Shortfall::None && !self.unexplained;
         self.unexplained = story != Shortfall::None;
         if !begins {
-            return Ok(());
+            return;
         }
         let detail = "the wallet is below the ledger: money left without a row; entries stop, \
                       after 30 s it counts as loss";
-        self.journal_incident("unexplained-debit", detail, now)?;
+        self.journal_incident("unexplained-debit", detail, now);
         self.begin(&[(Rung::X, detail.to_owned())], at_ms, now)
     }
 
@@ -141,12 +141,12 @@ impl Engine {
         &mut self,
         result: Result<Stamped<Vec<LedgerRow>>, fusebox_venue::Error>,
         now: Now,
-    ) -> Result<(), Error> {
+    ) {
         let stamped = match result {
             Ok(stamped) => stamped,
             Err(error) => {
                 tracing::warn!(%error, "the ledger could not be read");
-                return Ok(());
+                return;
             }
         };
         self.ledger_read_ms = Some(stamped.at_ms);
@@ -166,34 +166,28 @@ impl Engine {
                     format!("capital moved in {coin}; it is not netted"),
                 ),
             };
-            self.incident(kind, &detail, now)?;
+            self.incident(kind, &detail, now);
         }
-        Ok(())
     }
 
-    pub(super) fn on_listing(
-        &mut self,
-        result: Result<Listing, fusebox_venue::Error>,
-        now: Now,
-    ) -> Result<(), Error> {
+    pub(super) fn on_listing(&mut self, result: Result<Listing, fusebox_venue::Error>, now: Now) {
         match result {
             Ok(listing) => {
                 self.listed_ms = Some(listing.at_ms);
-                self.look_at(&listing.orders, now)?;
+                self.look_at(&listing.orders, now);
                 self.book
                     .list(listing.at_ms, listing.positions, listing.orders);
                 self.want_symbols();
             }
             Err(error) => tracing::warn!(%error, "positions and orders could not be listed"),
         }
-        Ok(())
     }
 
-    pub(super) fn on_private(&mut self, event: PrivateEvent, now: Now) -> Result<(), Error> {
+    pub(super) fn on_private(&mut self, event: PrivateEvent, now: Now) {
         match event {
             PrivateEvent::Link(link) => {
                 note_link(&mut self.private, link);
-                return Ok(());
+                return;
             }
             PrivateEvent::Listing {
                 at_ms,
@@ -205,7 +199,7 @@ impl Engine {
                     positions,
                     orders,
                 };
-                self.on_listing(Ok(listing), now)?;
+                self.on_listing(Ok(listing), now);
             }
             PrivateEvent::Positions(rows) => {
                 for row in rows {
@@ -214,7 +208,7 @@ impl Engine {
                 self.want_symbols();
             }
             PrivateEvent::Orders(orders) => {
-                self.look_at(&orders, now)?;
+                self.look_at(&orders, now);
                 for order in orders {
                     self.book.order(order);
                 }
@@ -228,7 +222,6 @@ impl Engine {
             PrivateEvent::Wallet(_) => {}
         }
         self.private.heard_ms = Some(now.exchange_ms);
-        Ok(())
     }
 
     pub(super) fn on_public(&mut self, event: PublicEvent, now: Now) {
@@ -259,7 +252,7 @@ impl Engine {
     }
 
     /// What a verdict changes: rungs begun and released, blindness that ended.
-    pub(super) fn settle(&mut self, verdict: Verdict, now: Now) -> Result<(), Error> {
+    pub(super) fn settle(&mut self, verdict: Verdict, now: Now) {
         let begun: Vec<(Rung, String)> = verdict
             .begun
             .iter()
@@ -274,20 +267,19 @@ impl Engine {
         let (blind_before, t_ms) = (self.verdict.blind, verdict.t_ms.unwrap_or(now.exchange_ms));
         self.verdict = verdict;
         if !begun.is_empty() {
-            self.begin(&begun, t_ms, now)?;
+            self.begin(&begun, t_ms, now);
         }
         for rung in released {
-            self.released(rung, "the loss is inside its limit again", now)?;
+            self.released(rung, "the loss is inside its limit again", now);
         }
         if let Some(before) = blind_before
             && self.verdict.blind.is_none()
             && before != Rung::B3
         {
             for rung in [Rung::B1, Rung::B2] {
-                self.released(rung, "fresh data again", now)?;
+                self.released(rung, "fresh data again", now);
             }
         }
-        Ok(())
     }
 }
 

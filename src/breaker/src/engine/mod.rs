@@ -165,6 +165,8 @@ pub(crate) struct Engine {
     cluster: Option<ClusterView>,
     /// Why the ladder is not armed although it runs.
     broken: Option<String>,
+    /// The disk takes nothing, and that was told.
+    undurable: bool,
 
     // What is being done.
     plans: Vec<Plan>,
@@ -218,6 +220,7 @@ impl Engine {
             ladder,
             ledger,
             broken,
+            undurable: false,
             plans,
             orders: OrderWatch::new(post_only),
             desk: Desk::new(format!("a{}", now.wall_ms)),
@@ -246,25 +249,25 @@ impl Engine {
             hands,
             out,
         };
-        engine.greet(now)?;
+        engine.greet(now);
         Ok(engine)
     }
 
     /// What must be said and done at a start: nothing is taken for safe because it is new.
-    fn greet(&mut self, now: Now) -> Result<(), Error> {
-        self.journal_started(now)?;
+    fn greet(&mut self, now: Now) {
+        self.journal_started(now);
         for rung in self.ladder.latched().iter() {
             self.halts.insert(rung.name(), self.halt_id(rung));
             self.alert_still_in_force(rung, now);
         }
+        self.plan_what_is_missing(now);
         if let Some(why) = self.broken.clone() {
             // Neither the former latches nor that there were none is known: entries stop.
             self.ladder.latch(Rung::X, now.exchange_ms);
             let reason = format!("the saved ladder cannot be read ({why}); not armed");
-            self.begin(&[(Rung::X, reason)], now.exchange_ms, now)?;
+            self.begin(&[(Rung::X, reason)], now.exchange_ms, now);
         }
         self.publish_all(now);
-        Ok(())
     }
 
     /// Takes inputs until `stop` completes, then makes everything durable.
@@ -273,7 +276,7 @@ impl Engine {
         mut inputs: mpsc::Receiver<Input>,
         exchange_now: impl Fn() -> Option<i64>,
         stop: impl Future<Output = ()>,
-    ) -> Result<(), Error> {
+    ) {
         let now = || {
             let wall_ms = crate::wall_ms();
             Now {
@@ -288,70 +291,69 @@ impl Engine {
                 () = &mut stop => None,
             };
             match input {
-                Some(input) => self.handle(input, now())?,
+                Some(input) => self.handle(input, now()),
                 None => break,
             }
         }
-        self.journal_stopped(now())?;
-        self.save(&[], now())
+        self.journal_stopped(now());
+        self.save(&[], now());
     }
 
-    /// One input. An error means that the state cannot be made durable any more.
-    pub(crate) fn handle(&mut self, input: Input, now: Now) -> Result<(), Error> {
+    /// One input.
+    pub(crate) fn handle(&mut self, input: Input, now: Now) {
         match input {
-            Input::Wallet(result) => self.on_wallet(result, now)?,
-            Input::Ledger(result) => self.on_ledger(result, now)?,
-            Input::Listing(result) => self.on_listing(result, now)?,
-            Input::Private(event) => self.on_private(event, now)?,
+            Input::Wallet(result) => self.on_wallet(result, now),
+            Input::Ledger(result) => self.on_ledger(result, now),
+            Input::Listing(result) => self.on_listing(result, now),
+            Input::Private(event) => self.on_private(event, now),
             Input::Public(event) => self.on_public(event, now),
-            Input::Bot(result) => self.on_bot(result, now)?,
-            Input::Cluster(result) => self.on_cluster(result, now)?,
+            Input::Bot(result) => self.on_bot(result, now),
+            Input::Cluster(result) => self.on_cluster(result, now),
             Input::Revoker(result) => self.health.note(
                 "revoker",
                 result.map(|()| "hears the heartbeat".to_owned()),
                 now.wall_ms,
             ),
-            Input::Recorder(delivery) => self.on_recorder(delivery, now)?,
-            Input::Told { alert, result } => self.on_told(&alert, result, now)?,
-            Input::Attempt { plan, job, outcome } => self.on_attempt(&plan, job, outcome, now)?,
-            Input::Console(ask) => self.on_console(*ask, now)?,
-            Input::Tick => self.on_tick(now)?,
+            Input::Recorder(delivery) => self.on_recorder(delivery, now),
+            Input::Told { alert, result } => self.on_told(&alert, result, now),
+            Input::Attempt { plan, job, outcome } => self.on_attempt(&plan, job, outcome, now),
+            Input::Console(ask) => self.on_console(*ask, now),
+            Input::Tick => self.on_tick(now),
         }
-        self.drive(now)?;
+        self.drive(now);
         self.pump_outbox();
-        Ok(())
     }
 
     /// Four times a second: time passes for the ladder, the plans and the screen.
-    fn on_tick(&mut self, now: Now) -> Result<(), Error> {
+    fn on_tick(&mut self, now: Now) {
         if now.wall_ms.abs_diff(self.ticked_ms) >= 1_000 {
             self.ticked_ms = now.wall_ms;
             let verdict = self.ladder.tick(now.exchange_ms);
-            self.settle(verdict, now)?;
+            self.settle(verdict, now);
+            self.watch_disk(now);
             self.escalate(now);
-            self.ask_kill_again(now)?;
+            self.ask_kill_again(now);
             if now.wall_ms.saturating_sub(self.saved_ms) >= SAVE_MS {
-                self.save(&[], now)?;
+                self.save(&[], now);
             }
         }
-        self.judge_orders(now)?;
+        self.judge_orders(now);
         self.publish_all(now);
-        Ok(())
     }
 
     /// Makes ladder, ledger and the given plans durable, together.
-    fn save(&mut self, plans: &[&Plan], now: Now) -> Result<(), Error> {
+    fn save(&mut self, plans: &[&Plan], now: Now) {
         if self.broken.is_some() {
             // The unreadable state is evidence; it is not overwritten by an empty one.
-            return plans.iter().try_for_each(|plan| self.store.save_plan(plan));
+            plans.iter().for_each(|plan| self.store.save_plan(plan));
+            return;
         }
         let saved = Saved {
             ladder: self.ladder.to_bytes(),
             ledger: self.ledger.clone(),
         };
-        self.store.save(&saved, plans)?;
+        self.store.save(&saved, plans);
         self.saved_ms = now.wall_ms;
-        Ok(())
     }
 
     fn account(&self) -> &str {

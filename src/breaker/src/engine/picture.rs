@@ -202,6 +202,10 @@ impl Engine {
     fn not_armed_because(&self) -> Option<String> {
         match &self.broken {
             Some(why) => Some(format!("the saved state cannot be read: {why}")),
+            None if self.store.trouble().is_some() => self
+                .store
+                .trouble()
+                .map(|why| format!("state is not durable: {why}")),
             None if !self.verdict.funded => Some("no confirmed equity yet".to_owned()),
             None => None,
         }

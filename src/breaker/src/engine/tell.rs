@@ -3,11 +3,11 @@
 
 use super::measure::{nav_text, usdt};
 use super::{Engine, Input};
+use crate::Now;
 use crate::edge::feed::Ask;
 use crate::edge::recorder::Delivery;
 use crate::money::from_e8;
 use crate::plan::{Plan, gravest};
-use crate::{Error, Now};
 use fusebox_ladder::{Rebase, Refusal, Rung, Verdict};
 use fusebox_notify::{Field, Level, Notice, Open, Raised, Telegram, TelegramError};
 use fusebox_wire::Signed;
@@ -25,18 +25,16 @@ const MAX_SLOWER_S: u64 = 30;
 
 impl Engine {
     /// Writes a row into the outbox; the recorder gets it when it can.
-    fn journal(&mut self, kind: &str, body: Value, now: Now) -> Result<(), Error> {
-        self.store
-            .push(&Draft {
-                kind: kind.to_owned(),
-                body,
-                happened_ms: now.wall_ms,
-                outbox: None,
-            })
-            .map(|_| ())
+    fn journal(&mut self, kind: &str, body: Value, now: Now) {
+        self.store.push(Draft {
+            kind: kind.to_owned(),
+            body,
+            happened_ms: now.wall_ms,
+            outbox: None,
+        });
     }
 
-    pub(super) fn journal_started(&mut self, now: Now) -> Result<(), Error> {
+    pub(super) fn journal_started(&mut self, now: Now) {
         let latched: Vec<&str> = self.ladder.latched().iter().map(Rung::name).collect();
         let body = json!({
             "event": "started", "component": "breaker", "account": self.account(),
@@ -45,7 +43,7 @@ impl Engine {
         self.journal("system", body, now)
     }
 
-    pub(super) fn journal_stopped(&mut self, now: Now) -> Result<(), Error> {
+    pub(super) fn journal_stopped(&mut self, now: Now) {
         let body = json!({
             "event": "stopped", "component": "breaker", "account": self.account(),
             "detail": "asked to stop; nothing watches the account until it runs again",
@@ -53,7 +51,7 @@ impl Engine {
         self.journal("system", body, now)
     }
 
-    pub(super) fn journal_funded(&mut self, verdict: &Verdict, now: Now) -> Result<(), Error> {
+    pub(super) fn journal_funded(&mut self, verdict: &Verdict, now: Now) {
         let equity = from_e8(verdict.equity_e8).map(usdt).unwrap_or_default();
         let body = json!({
             "event": "funded", "component": "breaker", "account": self.account(),
@@ -62,13 +60,7 @@ impl Engine {
         self.journal("system", body, now)
     }
 
-    pub(super) fn journal_halt(
-        &mut self,
-        rung: Rung,
-        why: &str,
-        t_ms: i64,
-        now: Now,
-    ) -> Result<(), Error> {
+    pub(super) fn journal_halt(&mut self, rung: Rung, why: &str, t_ms: i64, now: Now) {
         let latched = self.ladder.latch_of(rung).is_some();
         let id = match latched {
             true => self.halt_id(rung),
@@ -84,21 +76,21 @@ impl Engine {
     }
 
     /// A rung is no longer in force.
-    pub(super) fn released(&mut self, rung: Rung, why: &str, now: Now) -> Result<(), Error> {
+    pub(super) fn released(&mut self, rung: Rung, why: &str, now: Now) {
         let Some(id) = self.halts.remove(rung.name()) else {
-            return Ok(());
+            return;
         };
-        self.save(&[], now)?;
+        self.save(&[], now);
         let body = json!({
             "id": id, "account": self.account(), "reason": format!("{} {why}", rung.name()),
             "rung": rung.name(), "resolved_at": rfc3339(now.wall_ms),
         });
-        self.journal("halt", body, now)?;
+        self.journal("halt", body, now);
         if rung == Rung::B1 {
             // A warning that ended is no act.
-            return Ok(());
+            return;
         }
-        let number = self.store.next("plan")?;
+        let number = self.store.next("plan");
         let mut plan = Plan::new(
             format!("{}-release-{number}", self.account()),
             rung,
@@ -109,15 +101,14 @@ impl Engine {
         plan.action = "release".to_owned();
         plan.tasks.clear();
         plan.ended_ms = Some(now.wall_ms);
-        self.store.save_plan(&plan)?;
+        self.store.save_plan(&plan);
         self.plans.push(plan);
-        Ok(())
     }
 
     /// How a plan ended.
-    pub(super) fn journal_plan(&mut self, plan: &Plan, now: Now) -> Result<(), Error> {
+    pub(super) fn journal_plan(&mut self, plan: &Plan, now: Now) {
         if plan.tasks.is_empty() {
-            return Ok(());
+            return;
         }
         let failed = plan
             .tasks
@@ -132,13 +123,8 @@ impl Engine {
     }
 
     /// Something that should not be: a row.
-    pub(super) fn journal_incident(
-        &mut self,
-        kind: &str,
-        detail: &str,
-        now: Now,
-    ) -> Result<(), Error> {
-        let number = self.store.next("incident")?;
+    pub(super) fn journal_incident(&mut self, kind: &str, detail: &str, now: Now) {
+        let number = self.store.next("incident");
         let body = json!({
             "id": format!("{}/{kind}/{number}", self.account()), "account": self.account(),
             "type": kind, "severity": 2, "detail": detail,
@@ -147,12 +133,11 @@ impl Engine {
     }
 
     /// The same with an alert of its own, where no rung brings one.
-    pub(super) fn incident(&mut self, kind: &str, detail: &str, now: Now) -> Result<(), Error> {
-        self.journal_incident(kind, detail, now)?;
+    pub(super) fn incident(&mut self, kind: &str, detail: &str, now: Now) {
+        self.journal_incident(kind, detail, now);
         let next = Field::Next("open the console".to_owned());
         let notice = self.notice(Level::Warn, kind, detail, vec![next]);
         self.raise(notice, 0, now);
-        Ok(())
     }
 
     fn notice(&self, level: Level, rule: &str, title: &str, fields: Vec<Field>) -> Notice {
@@ -253,12 +238,7 @@ impl Engine {
         });
     }
 
-    pub(super) fn on_told(
-        &mut self,
-        alert: &str,
-        result: Result<(), String>,
-        now: Now,
-    ) -> Result<(), Error> {
+    pub(super) fn on_told(&mut self, alert: &str, result: Result<(), String>, now: Now) {
         let configured = self.hands.telegram.is_some();
         let words = match &result {
             Ok(()) => "ok".to_owned(),
@@ -274,7 +254,7 @@ impl Engine {
         channels.push(channel);
         let Some(open) = self.desk.alerts().iter().find(|a| a.id == alert).cloned() else {
             self.delivered.remove(alert);
-            return Ok(());
+            return;
         };
         let body = json!({
             "id": open.id, "account": self.account(), "severity": severity(&open),
@@ -282,6 +262,17 @@ impl Engine {
             "detail": open.notice.text(), "delivery": format!("telegram {words}"),
         });
         self.journal("alert", body, now)
+    }
+
+    /// A disk that takes nothing is told once, and again when it recovered and failed anew.
+    pub(super) fn watch_disk(&mut self, now: Now) {
+        let trouble = self.store.trouble().map(str::to_owned);
+        let new = trouble.is_some() && !self.undurable;
+        self.undurable = trouble.is_some();
+        if let Some(why) = trouble.filter(|_| new) {
+            let detail = format!("state is not durable ({why}); stopping goes on without it");
+            self.incident("state-not-durable", &detail, now);
+        }
     }
 
     /// The next row for the recorder, if it has taken the one before.
@@ -292,47 +283,44 @@ impl Engine {
         if self.in_flight.is_some() {
             return;
         }
-        match self.store.peek() {
-            Ok(Some((seq, draft))) => {
-                if recorder.try_send((seq, draft)).is_ok() {
-                    self.in_flight = Some(seq);
-                }
-            }
-            Ok(None) => {}
-            Err(error) => tracing::error!(%error, "the outbox"),
+        if let Some((seq, draft)) = self.store.peek()
+            && recorder.try_send((seq, draft)).is_ok()
+        {
+            self.in_flight = Some(seq);
         }
     }
 
-    pub(super) fn on_recorder(&mut self, delivery: Delivery, now: Now) -> Result<(), Error> {
+    pub(super) fn on_recorder(&mut self, delivery: Delivery, now: Now) {
+        let mut taken = |seq| {
+            self.store.delivered(seq);
+            self.in_flight = None;
+        };
         let told = match delivery {
             Delivery::Up => Ok(()),
             Delivery::Down(why) => Err(why),
             Delivery::Appended(seq) => {
-                self.store.delivered(seq)?;
-                self.in_flight = None;
+                taken(seq);
                 Ok(())
             }
             Delivery::Refused(seq, why) => {
                 tracing::error!(seq, why, "the recorder will not take a row; it is dropped");
-                self.store.delivered(seq)?;
-                self.in_flight = None;
+                taken(seq);
                 Err(format!("refused a row: {why}"))
             }
         };
-        let waiting = self.store.waiting()?;
+        let waiting = self.store.waiting();
         let told = told
             .map(|()| format!("{waiting} rows wait"))
             .map_err(|why| format!("{why}; {waiting} rows wait"));
         self.health.note("recorder", told, now.wall_ms);
-        Ok(())
     }
 
     /// What a console asks. Nothing of it can increase risk: the certificate brings its own
     /// authority.
-    pub(super) fn on_console(&mut self, ask: Ask, now: Now) -> Result<(), Error> {
+    pub(super) fn on_console(&mut self, ask: Ask, now: Now) {
         let outcome = match ask.request {
-            Request::Acknowledge { alert } => self.acknowledge(&alert, ask.uid, now)?,
-            Request::Release { certificate } => self.release(&certificate, ask.uid, now)?,
+            Request::Acknowledge { alert } => self.acknowledge(&alert, ask.uid, now),
+            Request::Release { certificate } => self.release(&certificate, ask.uid, now),
         };
         let reply = match outcome {
             Ok(detail) => Reply { done: true, detail },
@@ -343,55 +331,42 @@ impl Engine {
         };
         // The console may be gone by now.
         let _ = ask.answer.send(reply);
-        Ok(())
     }
 
-    fn acknowledge(
-        &mut self,
-        alert: &str,
-        uid: u32,
-        now: Now,
-    ) -> Result<Result<String, String>, Error> {
-        let Some(open) = self.desk.alerts().iter().find(|a| a.id == alert).cloned() else {
-            return Ok(Err(format!("there is no alert {alert}")));
-        };
+    fn acknowledge(&mut self, alert: &str, uid: u32, now: Now) -> Result<String, String> {
+        let open = self.desk.alerts().iter().find(|a| a.id == alert).cloned();
+        let open = open.ok_or_else(|| format!("there is no alert {alert}"))?;
         self.desk.acknowledge(alert);
         if open.notice.rule == Rung::R1.name() {
             self.ladder.acknowledge_review();
-            self.save(&[], now)?;
+            self.save(&[], now);
         }
         let body = json!({
             "id": alert, "note": format!("{} by uid {uid}", open.notice.rule), "uid": uid,
         });
-        self.journal("ack", body, now)?;
-        Ok(Ok(format!("{} acknowledged", open.notice.rule)))
+        self.journal("ack", body, now);
+        Ok(format!("{} acknowledged", open.notice.rule))
     }
 
-    fn release(
-        &mut self,
-        certificate: &Signed,
-        uid: u32,
-        now: Now,
-    ) -> Result<Result<String, String>, Error> {
-        let (certificate, rung, rebase) = match self.verified(certificate, now) {
-            Ok(verified) => verified,
-            Err(why) => return Ok(Err(why)),
-        };
-        if !self.store.raise("certificate", certificate.sequence)? {
-            return Ok(Err(
-                "this certificate was used, or a later one was".to_owned()
-            ));
+    fn release(&mut self, certificate: &Signed, uid: u32, now: Now) -> Result<String, String> {
+        let (certificate, rung, rebase) = self.verified(certificate, now)?;
+        let number = certificate.sequence;
+        // Loosening must be durable, and a number counts once even if what follows is refused.
+        match self.store.raise("certificate", number) {
+            Ok(true) => {}
+            Ok(false) => return Err("this certificate was used, or a later one was".to_owned()),
+            Err(error) => return Err(error.to_string()),
         }
-        if let Err(refusal) = self.ladder.release(rung, rebase) {
-            return Ok(Err(refused(rung, refusal)));
-        }
+        self.ladder
+            .release(rung, rebase)
+            .map_err(|refusal| refused(rung, refusal))?;
         self.verdict = self.ladder.now();
         let why = format!(
-            "by certificate {} (uid {uid}): {}",
-            certificate.sequence, certificate.reason
+            "by certificate {number} (uid {uid}): {}",
+            certificate.reason
         );
-        self.released(rung, &why, now)?;
-        Ok(Ok(format!("{} released", rung.name())))
+        self.released(rung, &why, now);
+        Ok(format!("{} released", rung.name()))
     }
 
     /// Everything that a certificate must be, before it has any effect.

@@ -134,7 +134,7 @@ impl Rig {
             wall_ms: self.now_ms,
             exchange_ms: self.now_ms,
         };
-        self.engine.handle(input, now).unwrap();
+        self.engine.handle(input, now);
     }
 
     /// One second passes, then the wallet is read; balance and equity are the same.
@@ -176,9 +176,9 @@ impl Rig {
 
     fn rows(&mut self, kind: &str) -> usize {
         let mut count = 0;
-        while let Some((seq, draft)) = self.engine.store.peek().unwrap() {
+        while let Some((seq, draft)) = self.engine.store.peek() {
             count += usize::from(draft.kind == kind);
-            self.engine.store.delivered(seq).unwrap();
+            self.engine.store.delivered(seq);
         }
         count
     }
@@ -239,6 +239,36 @@ async fn state_that_cannot_be_read_is_not_taken_for_a_new_start() {
         })
         .unwrap();
     assert_eq!(body, [1, 2], "the evidence is kept");
+}
+
+#[tokio::test]
+async fn a_latch_whose_plan_was_lost_gets_a_new_one() {
+    let mut rig = Rig::new();
+    rig.seconds(5, 4_000);
+    rig.seconds(4, 3_300);
+    let other = rusqlite::Connection::open(rig.dir.path().join("breaker.db")).unwrap();
+    other.execute("DELETE FROM plan", []).unwrap();
+    let rig = rig.killed(1_000);
+    assert_eq!(rig.plans(), ["R3"]);
+}
+
+#[tokio::test]
+async fn a_full_disk_is_told_and_the_ladder_still_acts() {
+    let mut rig = Rig::new();
+    rig.seconds(5, 4_000);
+    let path = rig.dir.path().join("breaker.db");
+    let other = rusqlite::Connection::open(path).unwrap();
+    other
+        .execute_batch("BEGIN EXCLUSIVE; CREATE TABLE held (a)")
+        .unwrap();
+    rig.seconds(4, 3_300);
+    assert!(rig.latched().contains(&"R3"));
+    assert!(rig.plans().contains(&"R3"));
+    let alerts = rig.engine.desk.alerts();
+    assert!(alerts.iter().any(|a| a.notice.rule == "state-not-durable"));
+    other.execute_batch("ROLLBACK").unwrap();
+    rig.seconds(6, 3_300);
+    assert_eq!(rig.engine.store.trouble(), None);
 }
 
 #[tokio::test]
