@@ -16,7 +16,11 @@ async fn an_interrupted_kill_is_finished_without_a_new_touch() {
         let run = guard.recorded_run().unwrap();
         guard.resume().await;
         let report = guard.attach(&run).await;
-        assert_eq!(report.outcome, Outcome::Done, "after {rows} rows: {report:#?}");
+        assert_eq!(
+            report.outcome,
+            Outcome::Done,
+            "after {rows} rows: {report:#?}"
+        );
         assert!(revocable(&report).all(|k| k.verdict == Verdict::Dead));
         let record = guard.record();
         assert_eq!(record.iter().filter(|r| r["event"] == "intent").count(), 1);

@@ -21,7 +21,11 @@ async fn every_key_called_dead_was_listed_and_refused_after_its_deletion() {
         .iter()
         .rposition(|c| c.path == "/v5/user/delete-sub-api")
         .unwrap();
-    assert!(log[last_delete..].iter().any(|c| c.path == "/v5/user/sub-apikeys" && c.code == 0));
+    assert!(
+        log[last_delete..]
+            .iter()
+            .any(|c| c.path == "/v5/user/sub-apikeys" && c.code == 0)
+    );
     for key in revocable(&report) {
         let refused = |c: &&crate::support::Call| {
             c.path == "/v5/user/query-api" && c.key == key.name.as_str() && c.code == 10003
@@ -38,7 +42,10 @@ async fn an_exchange_that_lies_about_deletion_leaves_nothing_dead() {
     let report = guard.run(kill_wish()).await;
     assert_eq!(report.outcome, Outcome::Partial);
     assert_eq!(report.touch_to_dead_ms, None);
-    assert!(revocable(&report).all(|k| k.verdict == Verdict::Alive), "{report:#?}");
+    assert!(
+        revocable(&report).all(|k| k.verdict == Verdict::Alive),
+        "{report:#?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -85,7 +92,10 @@ async fn a_touch_is_worth_one_run_of_one_plan() {
     let mut forged = assertion.clone();
     forged.signature[0] ^= 1;
     frames
-        .send(&Request::Execute { nonce, assertion: forged })
+        .send(&Request::Execute {
+            nonce,
+            assertion: forged,
+        })
         .await
         .unwrap();
     let refused = frames.recv::<Reply>().await.unwrap();

@@ -29,7 +29,10 @@ async fn a_forged_a_replayed_and_an_unfounded_request_revoke_nothing() {
 async fn entries_are_cancelled_on_the_signature_alone() {
     let guard = Guard::start(&[]).await;
     let reply = guard.stop(StopKind::CancelEntries, 1, false).await;
-    assert!(matches!(reply, Reply::Cancelled { remaining: 0, .. }), "{reply:?}");
+    assert!(
+        matches!(reply, Reply::Cancelled { remaining: 0, .. }),
+        "{reply:?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -47,12 +50,16 @@ async fn r4_after_the_operators_kill_proves_again_and_starts_no_second_plan() {
 async fn r4_that_the_own_ladder_confirms_kills() {
     let guard = Guard::start(&[]).await;
     // The exchange takes a fifth away without a transfer: a loss, whatever it is called.
-    let loss = json!({"account": "trading-1", "coin": "USDT", "amount": "-900", "type": "FEE_REFUND"});
+    let loss =
+        json!({"account": "trading-1", "coin": "USDT", "amount": "-900", "type": "FEE_REFUND"});
     guard.control("transfer", loss).await;
     let reply = guard.stop(StopKind::Kill, 1, false).await;
     let Reply::Started { run } = reply else {
         panic!("{reply:?}");
     };
     let report = guard.attach(&run).await;
-    assert_eq!((report.trigger.as_str(), report.outcome), ("ladder", Outcome::Done));
+    assert_eq!(
+        (report.trigger.as_str(), report.outcome),
+        ("ladder", Outcome::Done)
+    );
 }
