@@ -10,7 +10,11 @@
     missing_docs
 )]
 
+mod config;
+mod crash;
 mod headless;
+mod journal;
 mod lies;
 mod lifeline;
+mod sockets;
 mod support;

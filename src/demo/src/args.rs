@@ -26,6 +26,10 @@ pub struct Args {
     /// Simulated keys that can trade or move money.
     #[arg(long, value_name = "N", default_value_t = 3)]
     pub keys: u32,
+    /// A fault in the simulated world from before anything else starts, as the simulator's
+    /// `POST /faults` takes it; may be given again.
+    #[arg(long, value_name = "JSON")]
+    pub fault: Vec<String>,
     /// Play without a terminal, kill by script, print a report.
     #[arg(long)]
     pub headless: bool,

@@ -30,6 +30,10 @@ pub enum Error {
     Key(#[from] fusebox_authenticator::Error),
     #[error("the simulator's control API did not answer: {0}")]
     Control(#[from] reqwest::Error),
+    #[error("the simulator refused the fault {fault}: {why}")]
+    Fault { fault: String, why: String },
+    #[error("there is no process {0}")]
+    NoProcess(String),
     #[error("the report could not be written: {0}")]
     Report(#[source] serde_json::Error),
     #[error("no terminal here; use --headless, or start it in one")]

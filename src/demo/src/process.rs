@@ -9,6 +9,8 @@ use std::time::Duration;
 use tokio::process::{Child, Command};
 use tokio::time::Instant;
 
+/// How long a process may take to serve its socket.
+pub(crate) const READY_LIMIT: Duration = Duration::from_secs(20);
 /// How long a child may take to end when its lifeline is cut.
 const END_LIMIT: Duration = Duration::from_secs(5);
 /// How long after a death a daemon is started again, as systemd would (`RestartSec`).
@@ -73,10 +75,11 @@ impl Process {
     }
 
     /// Waits until the socket of the process exists.
-    pub(crate) async fn ready(&mut self, limit: Duration) -> Result<(), Error> {
+    pub(crate) async fn ready(&mut self) -> Result<(), Error> {
         let Some(socket) = self.spec.ready.clone() else {
             return Ok(());
         };
+        let limit = READY_LIMIT;
         let deadline = Instant::now() + limit;
         while !socket.exists() {
             if let Ok(Some(status)) = self.child.try_wait() {
@@ -108,6 +111,39 @@ impl Process {
         if let Ok(again) = self.spec.start(false) {
             self.child = again.child;
         }
+    }
+
+    /// Ends the process as a crash would, and waits until it is gone.
+    pub(crate) async fn crash(&mut self) -> Result<(), Error> {
+        // It may have gone by itself meanwhile: that is what was wanted.
+        let _ = self.child.start_kill();
+        self.ended().await
+    }
+
+    /// Waits until the process is gone.
+    pub(crate) async fn ended(&mut self) -> Result<(), Error> {
+        let name = self.name();
+        let ended = self.child.wait().await;
+        ended
+            .map(drop)
+            .map_err(Error::io(format!("waiting for the end of {name}")))
+    }
+
+    /// Starts a process that has ended again, below the command `wrapper` if one is given.
+    pub(crate) async fn start_again(&mut self, wrapper: &[&str]) -> Result<(), Error> {
+        if let Some(socket) = &self.spec.ready {
+            // Left behind by a crash; the new process is ready when the socket is there again.
+            let _ = std::fs::remove_file(socket);
+        }
+        let mut spec = self.spec.clone();
+        if let [program, args @ ..] = wrapper {
+            let inner = std::mem::replace(&mut spec.program, PathBuf::from(program));
+            let outer = args.iter().map(|arg| (*arg).to_owned());
+            let inner = [inner.to_string_lossy().into_owned()];
+            spec.args = outer.chain(inner).chain(spec.args).collect();
+        }
+        self.child = spec.start(false)?.child;
+        self.ready().await
     }
 
     /// Cuts the lifeline and waits for the end; a child that does not end is killed.
@@ -151,6 +187,11 @@ pub(crate) struct Processes(Vec<Process>);
 impl Processes {
     pub(crate) fn add(&mut self, process: Process) {
         self.0.push(process);
+    }
+
+    pub(crate) fn get_mut(&mut self, name: &str) -> Result<&mut Process, Error> {
+        let found = self.0.iter_mut().find(|p| p.name() == name);
+        found.ok_or_else(|| Error::NoProcess(name.to_owned()))
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Process> {

@@ -3,23 +3,20 @@
 
 use crate::build::Bins;
 use crate::config::{self, Endpoints, Layout};
-use crate::process::{Processes, Spec};
+use crate::process::{Processes, READY_LIMIT, Spec};
 use crate::{Args, Error};
 use fusebox_authenticator::SoftKey;
 use fusebox_wire::operator::{Report, Verdict};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, BufReader};
-
-/// How long a process may take to serve its socket.
-const READY_LIMIT: Duration = Duration::from_secs(20);
 
 /// Everything that runs, and where it is.
 #[derive(Debug)]
 pub struct World {
     pub(crate) processes: Processes,
+    root: PathBuf,
     layout: Layout,
     endpoints: Endpoints,
     /// Removed with everything in it when the demo ends, unless it was to be kept.
@@ -37,6 +34,9 @@ impl World {
         let layout = Layout::new(&root)?;
         let mut processes = Processes::default();
         let endpoints = start_sim(args, bins, &layout, &mut processes).await?;
+        for fault in &args.fault {
+            put_fault(&endpoints, fault).await?;
+        }
         let keys = [
             SoftKey::create(&layout.demo_key())?,
             SoftKey::create(&layout.spare_key())?,
@@ -71,21 +71,28 @@ impl World {
         );
         for spec in [recorder, breaker] {
             let mut process = spec.start(false)?;
-            process.ready(READY_LIMIT).await?;
+            process.ready().await?;
             processes.add(process);
         }
         // The revoker must know its breakers' public keys, and the console the revoker's.
         config::write_revoker(&layout, &endpoints)?;
         let mut process = revoker.start(false)?;
-        process.ready(READY_LIMIT).await?;
+        process.ready().await?;
         processes.add(process);
         config::write_console(&layout)?;
         Ok(Self {
             processes,
+            root,
             layout,
             endpoints,
             _dir: dir,
         })
+    }
+
+    /// The directory of everything: `run/` has the sockets, `log/` the logs, and each component
+    /// one with its configuration (`breaker/breaker.toml`) and state.
+    pub fn root(&self) -> &Path {
+        &self.root
     }
 
     /// The breaker's feed.
@@ -159,6 +166,31 @@ impl World {
         self.processes.iter().find(|p| p.name() == name)?.pid()
     }
 
+    /// Ends a process with SIGKILL and waits until it is gone.
+    ///
+    /// # Errors
+    /// [`Error`] when there is no such process or the system refuses.
+    pub async fn crash(&mut self, name: &str) -> Result<(), Error> {
+        self.processes.get_mut(name)?.crash().await
+    }
+
+    /// Waits until a process has ended by itself or by somebody else's hand.
+    ///
+    /// # Errors
+    /// [`Error`] when there is no such process.
+    pub async fn ended(&mut self, name: &str) -> Result<(), Error> {
+        self.processes.get_mut(name)?.ended().await
+    }
+
+    /// Starts a daemon that has ended again and waits until it serves its socket; below a
+    /// `wrapper` such as a tracer, if one is given.
+    ///
+    /// # Errors
+    /// [`Error`] with the end of its log when it does not start.
+    pub async fn start_again(&mut self, name: &str, wrapper: &[&str]) -> Result<(), Error> {
+        self.processes.get_mut(name)?.start_again(wrapper).await
+    }
+
     /// Restarts daemons that die, as systemd would. Never ends by itself.
     pub async fn supervise(&mut self) {
         self.processes.supervise().await;
@@ -200,6 +232,19 @@ fn is_proven(log: &[Request], key: &str) -> bool {
         return false;
     };
     answers("/v5/user/sub-apikeys", 0).any(|r| r.t_ms >= delete_ms)
+}
+
+async fn put_fault(endpoints: &Endpoints, fault: &str) -> Result<(), Error> {
+    let url = format!("{}/faults", endpoints.control);
+    let post = reqwest::Client::new().post(url).body(fault.to_owned());
+    let answer = post.send().await?;
+    if answer.status().is_success() {
+        return Ok(());
+    }
+    Err(Error::Fault {
+        fault: fault.to_owned(),
+        why: answer.text().await?,
+    })
 }
 
 /// The directory of the demo: a temporary one, or the one to keep.
