@@ -9,7 +9,7 @@ use crate::client::run::{Event, Finished};
 use crate::line_edit::LineEdit;
 use fusebox_domain::{AccountName, KeyName};
 use fusebox_wire::operator::{Challenge, KeyProof, Plan, Step, StepState, Wish};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// What the dialog is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,6 +85,9 @@ pub(crate) enum Answer {
     Tell(&'static str),
 }
 
+/// How long after a keystroke in the reason the plan is asked for anew.
+const REPLAN: Duration = Duration::from_millis(350);
+
 /// The dialog.
 #[derive(Debug)]
 pub(crate) struct Dialog {
@@ -95,6 +98,11 @@ pub(crate) struct Dialog {
     pub(crate) choices: Vec<Choice>,
     pub(crate) cursor: usize,
     pub(crate) reason: LineEdit,
+    /// The reason of the plan that is shown, and of the one that was asked for last.
+    planned: String,
+    asked: String,
+    /// When the plan is asked for anew, after the reason was typed.
+    pub(crate) replan_at: Option<Instant>,
     pub(crate) total: bool,
     pub(crate) flatten: bool,
     pub(crate) config_hash: String,
@@ -120,6 +128,9 @@ impl Dialog {
             choices: Vec::new(),
             cursor: 0,
             reason: LineEdit::default(),
+            planned: String::new(),
+            asked: String::new(),
+            replan_at: None,
             total: false,
             flatten: false,
             config_hash: String::new(),
@@ -171,18 +182,37 @@ impl Dialog {
         }
     }
 
+    /// The reason was changed: it is part of the plan, so the plan is asked for again soon.
+    pub(crate) fn typed(&mut self, now: Instant) {
+        self.replan_at = Some(now + REPLAN);
+    }
+
+    /// The moment has come to ask for the plan with the new reason.
+    pub(crate) fn replan(&mut self, now: Instant) -> Option<Command> {
+        self.replan_at.take_if(|at| now >= *at)?;
+        self.asked = self.reason.text();
+        self.is_typing().then(|| Command::Plan(self.wish()))
+    }
+
+    /// Whether the plan that is shown is the one that Enter would ask a touch for.
+    pub(crate) fn is_current(&self) -> bool {
+        self.planned == self.reason.text()
+    }
+
     /// The revoker said something.
     pub(crate) fn hear(&mut self, event: Event, now: Instant) {
         match event {
             // A plan for options that were changed meanwhile is followed by its successor.
             Event::Plan(plan) => {
                 self.plan = Some(plan);
+                self.planned.clone_from(&self.asked);
                 if matches!(self.stage, Stage::Asking(_)) {
                     self.stage = Stage::Plan;
                 }
             }
             Event::Challenge(challenge, demo) => {
                 self.plan = Some(challenge.plan.clone());
+                self.planned = self.reason.text();
                 self.challenge = Some(challenge);
                 self.scroll = 0;
                 self.stage = Stage::Touch {
@@ -299,6 +329,7 @@ impl Dialog {
         }
         let flag = option(self);
         *flag = !*flag;
+        self.asked = self.reason.text();
         self.stage = Stage::Asking("plan");
         Answer::Send(Command::Plan(self.wish()))
     }
@@ -359,7 +390,6 @@ impl Dialog {
 mod tests {
     use super::*;
     use crate::fake;
-    use std::time::Duration;
 
     fn at_plan() -> Dialog {
         let mut dialog = Dialog::new(1, Subject::Kill, Some("trading-1".into()));
@@ -381,6 +411,24 @@ mod tests {
         assert_eq!(dialog.touch(), Answer::Send(Command::Touch));
         assert_eq!(dialog.touch(), Answer::Nothing, "one question, one touch");
         assert_eq!(dialog.left_ms(now + Duration::from_secs(13)), Some(47_000));
+    }
+
+    #[test]
+    fn a_typed_reason_asks_for_the_plan_once_more() {
+        let now = Instant::now();
+        let mut dialog = at_plan();
+        assert!(dialog.is_current());
+        dialog.reason.insert("x");
+        dialog.typed(now);
+        assert!(!dialog.is_current());
+        assert_eq!(dialog.replan(now), None, "not at every keystroke");
+        assert!(matches!(
+            dialog.replan(now + REPLAN),
+            Some(Command::Plan(_))
+        ));
+        assert_eq!(dialog.replan(now + REPLAN), None);
+        dialog.hear(Event::Plan(fake::plan()), now);
+        assert!(dialog.is_current());
     }
 
     #[test]

@@ -38,6 +38,19 @@ pub(crate) fn size(value: Decimal) -> String {
     decimals(value, value.scale())
 }
 
+/// A rate in few characters: `−74`, `+1,204`, `−18.3k`.
+pub(crate) fn compact(value: Decimal) -> String {
+    let sign = if value.is_sign_negative() { "−" } else { "+" };
+    let value = value.abs();
+    match value {
+        v if v >= Decimal::from(10_000) => {
+            let thousands = (v / Decimal::from(1_000)).trunc_with_scale(1);
+            format!("{sign}{}k", decimals(thousands, 1))
+        }
+        v => format!("{sign}{}", decimals(v.trunc(), 0)),
+    }
+}
+
 fn decimals(value: Decimal, places: u32) -> String {
     let text = format!("{:.*}", usize::try_from(places).unwrap_or(0), value.abs());
     let (whole, rest) = match text.split_once('.') {
@@ -161,6 +174,9 @@ mod tests {
         }
         assert_eq!(signed_money(d("4.2")), "+4.20");
         assert_eq!(signed_money(d("0.001")), "0.00");
+        assert_eq!(compact(d("-74.9")), "−74");
+        assert_eq!(compact(d("-18297.4")), "−18.2k");
+        assert_eq!(compact(d("1204")), "+1,204");
     }
 
     #[test]

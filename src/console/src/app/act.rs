@@ -41,6 +41,7 @@ impl App {
         } else if let Some(dialog) = self.ui.dialog.as_mut().filter(|d| !d.hidden) {
             if dialog.is_typing() {
                 dialog.reason.insert(text);
+                dialog.typed(now);
             }
         } else if let Some(editor) = &mut self.ui.editor {
             editor.paste(text, now);
@@ -102,8 +103,15 @@ impl App {
                 self.keymap.lookup(mode, &[key]),
                 Lookup::Run(Action::Flatten | Action::Total)
             );
-            let taken = || self.ui.dialog.as_mut().and_then(|d| d.reason.key(key));
-            if !is_option && { taken }().is_some() {
+            let dialog = self.ui.dialog.as_mut().filter(|_| !is_option);
+            let taken = dialog.and_then(|dialog| {
+                let changed = dialog.reason.key(key)?;
+                if changed {
+                    dialog.typed(now);
+                }
+                Some(())
+            });
+            if taken.is_some() {
                 return;
             }
         }

@@ -248,8 +248,9 @@ impl App {
         let second = |shows: bool| shows.then(|| now + Duration::from_secs(1));
         let dialog = self.ui.dialog.as_ref();
         let counting = dialog.is_some_and(|d| d.left_ms(now).is_some_and(|left| left > 0));
+        let replan = dialog.and_then(|d| d.replan_at);
         let ageing = self.shown().next_ageing(now);
-        [toast, draft, second(counting), ageing]
+        [toast, draft, second(counting), replan, ageing]
             .into_iter()
             .flatten()
             .min()
@@ -267,6 +268,11 @@ impl App {
         }
         if let Some(editor) = &mut self.ui.editor {
             editor.save(now, false);
+        }
+        if let Some(dialog) = &mut self.ui.dialog {
+            let id = dialog.id;
+            self.effects
+                .extend(dialog.replan(now).map(|command| Effect::Run(id, command)));
         }
         true
     }

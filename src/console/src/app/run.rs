@@ -263,7 +263,11 @@ impl Loop {
                 _ = term.recv() => return self.end(),
                 _ = hup.recv() => return self.end(),
                 _ = int.recv() => return self.end(),
-                _ = size.recv() => self.mark(true),
+                // Also if the size is the old one again: the terminal may have lost what it showed.
+                _ = size.recv() => {
+                    self.screen.forget()?;
+                    self.mark(true);
+                }
                 _ = stop.recv() => self.suspend()?,
                 // Continued from outside while we did not stop ourselves.
                 _ = cont.recv() => self.repaint()?,

@@ -313,7 +313,7 @@ fn summarize(kind: &str, body: &Value) -> (String, String) {
             let line = [text("action"), text("event"), text("step"), text("detail")];
             (join(&line), text("state"))
         }
-        "alert" => (join(&[text("title"), text("detail")]), text("delivery")),
+        "alert" => (text("title"), text("delivery")),
         "ack" => (join(&[text("id"), text("note")]), "acknowledged".to_owned()),
         _ => {
             let line = [

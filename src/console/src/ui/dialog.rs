@@ -10,9 +10,11 @@ use crate::theme::Role;
 use fusebox_wire::operator::{KeyProof, Outcome, Plan, Step, StepState, Verdict};
 use ratatui::layout::{Position, Rect};
 
-/// What the dialog shows: lines, where the reason field is among them, the bottom line.
+/// What the dialog shows: lines that scroll, lines that stay below them, the keys.
 struct Content {
     rows: Vec<Row>,
+    pinned: Vec<Row>,
+    /// Which of the pinned lines is the reason field.
     field: Option<usize>,
     keys: Text,
 }
@@ -22,10 +24,15 @@ pub(super) fn dialog(canvas: &mut Canvas<'_>, area: Rect, view: &View<'_>) -> Op
     let width = area.width.min(if area.width >= 120 { 96 } else { 80 });
     let inside = usize::from(width.saturating_sub(4));
     let content = content(canvas, view, dialog, inside);
-    let wanted = u16::try_from(content.rows.len())
-        .unwrap_or(u16::MAX)
-        .saturating_add(4);
-    let area = centred(area, width, wanted.min(area.height));
+    let lines = content.rows.len() + content.pinned.len();
+    let wanted = u16::try_from(lines).unwrap_or(u16::MAX).saturating_add(4);
+    // Its top line stays where it is while the steps change.
+    let top = area.y + if area.height > 36 { 4 } else { 0 };
+    let room = area.bottom().saturating_sub(top);
+    let area = Rect {
+        y: top,
+        ..centred(area, width, wanted.min(room))
+    };
     let (title, notes) = caption(view, dialog);
     let role = if dialog.subject == Subject::Kill {
         Role::Danger
@@ -36,14 +43,16 @@ pub(super) fn dialog(canvas: &mut Canvas<'_>, area: Rect, view: &View<'_>) -> Op
     if inner.is_empty() {
         return None;
     }
-    // Last line: the keys. Above it the content, scrolled.
     let keys = Rect {
         y: inner.bottom() - 1,
         height: 1,
         ..inner
     };
+    let below = u16::try_from(content.pinned.len())
+        .unwrap_or(0)
+        .min(inner.height - 1);
     let body = Rect {
-        height: inner.height - 1,
+        height: inner.height - 1 - below,
         ..inner
     };
     let height = usize::from(body.height);
@@ -57,6 +66,9 @@ pub(super) fn dialog(canvas: &mut Canvas<'_>, area: Rect, view: &View<'_>) -> Op
     for (n, row) in content.rows.iter().skip(from).take(height).enumerate() {
         canvas.row(body, body.y + u16::try_from(n).unwrap_or(0), row);
     }
+    for (n, row) in content.pinned.iter().take(usize::from(below)).enumerate() {
+        canvas.row(inner, body.bottom() + u16::try_from(n).unwrap_or(0), row);
+    }
     let mut foot = Row::from(content.keys);
     if most > 0 {
         foot.right = Text::new().add(
@@ -65,13 +77,11 @@ pub(super) fn dialog(canvas: &mut Canvas<'_>, area: Rect, view: &View<'_>) -> Op
         );
     }
     canvas.row(keys, keys.y, &foot);
-    let line = content
-        .field?
-        .checked_sub(from)
-        .filter(|line| *line < height)?;
+    let line = content.field.filter(|line| *line < usize::from(below))?;
     let (_, at) = dialog.reason.window(inside.saturating_sub(FIELD + 2));
-    let x = body.x + u16::try_from(FIELD + 1 + at).unwrap_or(0);
-    (x < body.right()).then(|| Position::new(x, body.y + u16::try_from(line).unwrap_or(0)))
+    let x = inner.x + u16::try_from(FIELD + 1 + at).unwrap_or(0);
+    let y = body.bottom() + u16::try_from(line).unwrap_or(0);
+    (x < inner.right()).then(|| Position::new(x, y))
 }
 
 /// Cells before the reason field.
@@ -106,7 +116,8 @@ fn caption(view: &View<'_>, dialog: &Dialog) -> (Text, Text) {
 }
 
 fn content(canvas: &Canvas<'_>, view: &View<'_>, dialog: &Dialog, width: usize) -> Content {
-    let mut rows: Vec<Row> = vec![Row::default()];
+    let mut rows: Vec<Row> = Vec::new();
+    let mut pinned: Vec<Row> = Vec::new();
     let mut field = None;
     let mut keys = Text::new();
     let key = |action: Action| view.app.keymap.key_of(action).unwrap_or_default();
@@ -151,11 +162,11 @@ fn content(canvas: &Canvas<'_>, view: &View<'_>, dialog: &Dialog, width: usize) 
         Stage::Plan => {
             if let Some(plan) = &dialog.plan {
                 plan_rows(&mut rows, view, dialog, plan, width);
+                pinned.push(Row::default());
+                pinned.extend(plan_words(plan, !dialog.is_current()));
             }
-            rows.push(Row::default());
-            field = Some(rows.len());
-            rows.push(reason(dialog, width));
-            rows.push(Row::default());
+            field = Some(pinned.len());
+            pinned.push(reason(dialog, width));
             keys = keys
                 .add(key(Action::Confirm), Role::Key)
                 .add(": ask for the touch", Role::Strong);
@@ -170,7 +181,9 @@ fn content(canvas: &Canvas<'_>, view: &View<'_>, dialog: &Dialog, width: usize) 
         }
         Stage::Touch { demo, signing, .. } => {
             if let Some(plan) = &dialog.plan {
-                words(&mut rows, plan);
+                rows.push(Text::new().add(purpose(dialog), Role::Text).into());
+                rows.push(Row::default());
+                rows.extend(plan_words(plan, false));
             }
             rows.push(Row::default());
             keys = touch_rows(&mut rows, view, dialog, *demo, *signing);
@@ -204,7 +217,12 @@ fn content(canvas: &Canvas<'_>, view: &View<'_>, dialog: &Dialog, width: usize) 
             }
         }
     }
-    Content { rows, field, keys }
+    Content {
+        rows,
+        pinned,
+        field,
+        keys,
+    }
 }
 
 fn on(flag: bool) -> &'static str {
@@ -222,7 +240,7 @@ fn choose_title(subject: Subject) -> &'static str {
 fn purpose(dialog: &Dialog) -> &'static str {
     match (dialog.subject, dialog.total) {
         (Subject::Kill, false) => {
-            "Revokes what can trade or move money; keeps protective stops and the read key"
+            "Revokes what can trade or move money; keeps protective stops and read keys"
         }
         (Subject::Kill, true) => {
             "TOTAL: revokes every key, at last the read keys too; nothing can look after it"
@@ -249,12 +267,9 @@ fn plan_rows(rows: &mut Vec<Row>, view: &View<'_>, dialog: &Dialog, plan: &Plan,
         .iter()
         .filter(|k| k.effect != "keep")
         .map(|k| {
-            format!(
-                "{} ···{} ({})",
-                k.name,
-                k.short.trim_start_matches('·'),
-                k.role.as_str()
-            )
+            // No-break spaces keep a key's name, tail and role together.
+            let tail = k.short.trim_start_matches('·');
+            format!("{}\u{a0}···{tail}\u{a0}({})", k.name, k.role.as_str())
         })
         .collect();
     let kept: Vec<String> = plan
@@ -266,7 +281,7 @@ fn plan_rows(rows: &mut Vec<Row>, view: &View<'_>, dialog: &Dialog, plan: &Plan,
     let mut keys_lines = if keys.is_empty() {
         Vec::new()
     } else {
-        vec![keys.join("   ")]
+        vec![keys.join("  ")]
     };
     if !kept.is_empty() {
         keys_lines.push(format!("kept: {}", kept.join(", ")));
@@ -275,7 +290,7 @@ fn plan_rows(rows: &mut Vec<Row>, view: &View<'_>, dialog: &Dialog, plan: &Plan,
         ("keys", &keys_lines, Role::Strong),
         ("orders", &plan.orders, Role::Text),
         ("bot", &plan.workload, Role::Text),
-        ("secrets", &plan.secrets, Role::Text),
+        ("secrets", &grouped(&plan.secrets), Role::Text),
         ("leaves", &plan.leaves, Role::Warn),
     ] {
         paragraph(rows, name, lines, role, width);
@@ -289,8 +304,6 @@ fn plan_rows(rows: &mut Vec<Row>, view: &View<'_>, dialog: &Dialog, plan: &Plan,
             width,
         );
     }
-    rows.push(Row::default());
-    words(rows, plan);
 }
 
 /// `name   text`, wrapped under itself.
@@ -309,21 +322,56 @@ fn paragraph(rows: &mut Vec<Row>, name: &str, lines: &[String], role: Role, widt
     }
 }
 
-fn words(rows: &mut Vec<Row>, plan: &Plan) {
-    let words = plan.words.join(" · ");
-    rows.push(
-        Text::new()
-            .add(left("plan", FIELD), Role::Muted)
-            .add(words, Role::Strong)
-            .into(),
-    );
-    let note = "the same six words are in the revoker's log and in Telegram";
-    rows.push(
+/// The six words, and where else they are. A reason that was typed since is part of the plan.
+fn plan_words(plan: &Plan, changed: bool) -> [Row; 2] {
+    let words = match changed {
+        false => Text::new().add(plan.words.join(" · "), Role::Strong),
+        true => Text::new().add("… the reason is part of the plan", Role::Muted),
+    };
+    let note = match changed {
+        false => "the same six words are in the revoker's log and in Telegram",
+        true => "its six words follow",
+    };
+    let mut first = Text::new().add(left("plan", FIELD), Role::Muted);
+    first.0.extend(words.0);
+    [
+        first.into(),
         Text::new()
             .add(left("", FIELD), Role::Muted)
             .add(note, Role::Muted)
             .into(),
-    );
+    ]
+}
+
+/// Lines "A: what" and "B: what" as one "A, B: what".
+fn grouped(lines: &[String]) -> Vec<String> {
+    let mut groups: Vec<(String, &str)> = Vec::new();
+    for line in lines {
+        let (who, what) = line.split_once(": ").unwrap_or((line, ""));
+        match groups
+            .iter_mut()
+            .find(|(_, known)| *known == what && !what.is_empty())
+        {
+            Some((all, _)) => {
+                // "Vault kv/a, kv/b", not "Vault kv/a, Vault kv/b".
+                let kind = who.split(' ').next().unwrap_or_default();
+                let same = all.split(' ').next() == Some(kind) && who.contains(' ');
+                let name = if same {
+                    who.get(kind.len() + 1..).unwrap_or(who)
+                } else {
+                    who
+                };
+                all.push_str(", ");
+                all.push_str(name);
+            }
+            None => groups.push((who.to_owned(), what)),
+        }
+    }
+    let joined = |(who, what): (String, &str)| match what {
+        "" => who,
+        what => format!("{who}: {what}"),
+    };
+    groups.into_iter().map(joined).collect()
 }
 
 fn reason(dialog: &Dialog, width: usize) -> Row {
@@ -450,11 +498,7 @@ fn step_row(canvas: &Canvas<'_>, step: &Step) -> Row {
         StepState::Unknown => ("? ".to_owned(), Role::Danger),
         StepState::Skipped => ("– ".to_owned(), Role::Muted),
     };
-    let time = step
-        .ended_ms
-        .or(step.started_ms)
-        .map(fmt::seconds)
-        .unwrap_or_default();
+    let time = step.ended_ms.map(fmt::seconds).unwrap_or_default();
     let words = match step.state {
         StepState::Unknown => format!("UNKNOWN  {}", step.detail),
         StepState::Refused => format!("REFUSED  {}", step.detail),
@@ -484,10 +528,16 @@ fn key_row(canvas: &Canvas<'_>, key: &KeyProof, width: usize) -> Row {
     } else {
         format!("···{short}")
     };
-    let proof = match (key.detail.is_empty(), key.proofs.is_empty()) {
-        (false, _) => key.detail.clone(),
-        (true, false) => key.proofs.join(", "),
-        (true, true) => String::new(),
+    let words = |proof: &String| match proof.as_str() {
+        "absent" => "absent from list".to_owned(),
+        "refused" => "login refused".to_owned(),
+        other => fusebox_domain::clean_line(other, 40),
+    };
+    let proofs: Vec<String> = key.proofs.iter().map(words).collect();
+    let proof = match key.verdict {
+        Verdict::Dead => proofs.join(", "),
+        _ if key.detail.is_empty() => proofs.join(", "),
+        _ => key.detail.clone(),
     };
     let name_width = if width >= 70 { 15 } else { 12 };
     Row {

@@ -27,9 +27,13 @@ pub(super) fn head(canvas: &mut Canvas<'_>, area: Rect, view: &View<'_>) {
         y: area.y + 1,
         ..line
     };
+    let freshness = freshness(canvas, view);
     let row = Row {
-        left: equity(view, usize::from(area.width)),
-        right: freshness(canvas, view),
+        left: equity(
+            view,
+            usize::from(line.width).saturating_sub(freshness.width() + 1),
+        ),
+        right: freshness,
         selected: false,
     };
     canvas.row(line, area.y + 1, &row);
@@ -92,7 +96,12 @@ fn standing(view: &View<'_>) -> Text {
         }
         _ => text.push("NOT ARMED: no revoker", Role::Danger),
     }
-    if let Some(account) = &view.store.account {
+    if let Some(at_ms) = killed(view) {
+        text.push(
+            format!("   KILLED {}Z", fmt::clock_short(at_ms)),
+            Role::Danger,
+        );
+    } else if let Some(account) = &view.store.account {
         let (word, role) = match account.auto_revoke.as_str() {
             "on" => ("on", Role::Ok),
             "page_first" => ("page first", Role::Warn),
@@ -116,6 +125,22 @@ fn standing(view: &View<'_>) -> Text {
     text
 }
 
+/// When the keys were killed, while no key that can trade or move money is listed since.
+fn killed(view: &View<'_>) -> Option<i64> {
+    let status = &view.store.status.as_ref()?.value;
+    let kill = status
+        .runs
+        .iter()
+        .rev()
+        .find(|r| r.action == "kill" && r.outcome.is_some())?;
+    let keys = &view.store.keys.as_ref()?.value.keys;
+    let revocable = |k: &&fusebox_wire::operator::RegisteredKey| {
+        k.role.is_some_and(fusebox_domain::KeyRole::is_revocable)
+    };
+    let gone = keys.iter().filter(revocable).all(|k| k.observed.is_none());
+    gone.then_some(kill.started_ms)
+}
+
 /// An age of at least seconds, in words.
 fn words(age_ms: u64) -> String {
     match age_ms {
@@ -124,7 +149,42 @@ fn words(age_ms: u64) -> String {
     }
 }
 
+/// How much of the equity line is said.
+#[derive(Clone, Copy)]
+struct Detail {
+    gap: &'static str,
+    rate: bool,
+    next: bool,
+    percent: bool,
+}
+
+/// The equity line as full as `width` allows; equity and day are always there.
 fn equity(view: &View<'_>, width: usize) -> Text {
+    let detail = |gap, rate, next, percent| Detail {
+        gap,
+        rate,
+        next,
+        percent,
+    };
+    let variants = [
+        detail("   ", true, true, true),
+        detail("  ", true, true, true),
+        detail("  ", true, true, false),
+        detail("  ", false, true, true),
+        detail("  ", false, true, false),
+        detail("  ", true, false, false),
+    ];
+    let texts = variants
+        .into_iter()
+        .map(|variant| equity_text(view, variant));
+    let mut fitting = texts.filter(|text| text.width() <= width);
+    fitting
+        .next()
+        .unwrap_or_else(|| equity_text(view, detail("  ", false, false, false)))
+}
+
+fn equity_text(view: &View<'_>, detail: Detail) -> Text {
+    let gap = detail.gap;
     let fresh = view.store.equity_fresh(view.now);
     let usable = fresh.is_usable() && view.store.voice(view.now).is_usable();
     let mut text = Text::new().add(" Equity  ", Role::Muted);
@@ -143,8 +203,12 @@ fn equity(view: &View<'_>, width: usize) -> Text {
     let strong = if usable { Role::Strong } else { Role::Stale };
     text.push(format!("{tilde}{} USDT", fmt::money(amount)), strong);
     if let Some(day) = rung(view, "day").and_then(|r| r.change_bp) {
-        text.push("   day ", Role::Muted);
-        let role = if day < 0 { Role::Loss } else { Role::Gain };
+        let role = match day.signum() {
+            -1 => Role::Loss,
+            1 => Role::Gain,
+            _ => Role::Text,
+        };
+        text.push(format!("{gap}day "), Role::Muted);
         text.push(
             format!("{tilde}{}", fmt::percent(day)),
             if usable { role } else { Role::Stale },
@@ -155,26 +219,24 @@ fn equity(view: &View<'_>, width: usize) -> Text {
         .equity
         .as_ref()
         .and_then(|e| e.value.per_hour_usdt);
-    if let Some(rate) = per_hour.filter(|_| usable) {
+    if let Some(rate) = per_hour.filter(|rate| usable && detail.rate && !rate.is_zero()) {
         let role = if rate.is_sign_negative() {
             Role::Loss
         } else {
             Role::Gain
         };
-        let sign = if rate.is_sign_negative() { "−" } else { "+" };
-        let whole = fmt::count(u64::try_from(rate.abs().trunc().mantissa()).unwrap_or(u64::MAX));
-        text.push(format!("   {sign}{whole}/h"), role);
+        text.push(format!("{gap}{}/h", fmt::compact(rate)), role);
     }
-    if width >= 76 {
-        text.0.extend(next(view).0);
+    if detail.next {
+        text.0.extend(next(view, gap, detail.percent).0);
     }
     text
 }
 
 /// The nearest rung that has not tripped.
-fn next(view: &View<'_>) -> Text {
+fn next(view: &View<'_>, gap: &str, with_percent: bool) -> Text {
     if !view.store.ladder_fresh(view.now).is_usable() {
-        return Text::new().add("   ladder UNKNOWN", Role::Warn);
+        return Text::new().add(format!("{gap}ladder UNKNOWN"), Role::Warn);
     }
     let rungs = view.store.ladder.iter().flat_map(|l| &l.value.rungs);
     let open = rungs.filter(|r| r.state == RungState::Clear && r.room_usdt.is_some());
@@ -185,13 +247,14 @@ fn next(view: &View<'_>) -> Text {
             .as_ref()
             .is_some_and(|l| l.value.rungs.iter().any(|r| r.state == RungState::Latched));
         return match latched {
-            true => Text::new().add("   no rung left", Role::Danger),
+            true => Text::new().add(format!("{gap}no rung left"), Role::Danger),
             false => Text::new(),
         };
     };
     let room = nearest.room_usdt.map(fmt::money).unwrap_or_default();
     let percent = nearest
         .room_bp
+        .filter(|_| with_percent)
         .map(|bp| format!(" ({})", short(bp)))
         .unwrap_or_default();
     let role = match nearest.room_bp {
@@ -200,7 +263,7 @@ fn next(view: &View<'_>) -> Text {
         _ => Role::Text,
     };
     Text::new()
-        .add("   next: ", Role::Muted)
+        .add(format!("{gap}next: "), Role::Muted)
         .add(nearest.rung.clone(), Role::Strong)
         .add(" in ", Role::Muted)
         .add(format!("{room}{percent}"), role)
@@ -307,16 +370,38 @@ fn hint(text: Text, key: &str, word: &str) -> Text {
         .add(format!(" {word}"), Role::Bar)
 }
 
-/// Down to 20×4: equity and day, nearest rung, freshness, the chord.
+/// Down to 20×4: equity and day, nearest rung, freshness, the chord. Figures before words.
 pub(super) fn tiny(canvas: &mut Canvas<'_>, area: Rect, view: &View<'_>) {
-    let mut lines = vec![equity(view, 0)];
-    let nearest = next(view);
-    let stop = match nearest.is_empty() {
+    let narrow = area.width < 36;
+    let mut lines = Vec::new();
+    if area.height > 6 {
+        lines.push(identity(view));
+        let mut standing = standing(view);
+        standing.0.insert(
+            0,
+            super::paint::Bit {
+                text: " ".to_owned(),
+                role: Role::Text,
+            },
+        );
+        lines.push(standing);
+    }
+    // The rung has a line of its own.
+    let mut money = equity(view, usize::from(area.width).min(44));
+    let mut nearest = next(view, " ", true);
+    if narrow {
+        money.0.retain(|bit| bit.role != Role::Muted);
+        nearest.0.retain(|bit| !bit.text.contains("next"));
+        for bit in money.0.iter_mut().chain(&mut nearest.0) {
+            bit.text = format!(" {}", bit.text.replace(" USDT", "").trim());
+        }
+    }
+    lines.push(money);
+    lines.push(match nearest.is_empty() {
         true => Text::new().add(" ladder not known", Role::Muted),
         false => nearest,
-    };
-    lines.push(stop);
-    let data = match view.store.fresh(view.now) {
+    });
+    lines.push(match view.store.fresh(view.now) {
         Fresh::Stale { age_ms } => {
             Text::new().add(format!(" DATA {} OLD", words(age_ms)), Role::Danger)
         }
@@ -325,45 +410,24 @@ pub(super) fn tiny(canvas: &mut Canvas<'_>, area: Rect, view: &View<'_>) {
             format!(" data {}", age_of(fresh).map(fmt::age).unwrap_or_default()),
             Role::Ok,
         ),
-    };
-    lines.push(data);
-    let chord = view.app.keymap.key_of(Action::Kill).unwrap_or_default();
-    let mut keys = hint(Text::new().add(" ", Role::Text), &chord, "kill");
-    if view.app.ui.dialog.as_ref().is_some_and(|d| !d.hidden) {
-        keys = Text::new().add(" enlarge to 40×8 to see the dialog", Role::Alarm);
-    } else if !view.app.ui.pending.is_empty() {
-        keys = Text::new().add(
-            format!(" {} …", crate::keymap::show_chord(&view.app.ui.pending)),
-            Role::Key,
-        );
-    }
-    lines.push(keys);
-    if area.height > 6 {
-        lines.insert(0, identity(view));
-        lines.insert(1, standing(view));
-    }
+    });
+    lines.push(tiny_keys(view));
     for (n, line) in lines.into_iter().enumerate() {
         let y = area.y + u16::try_from(n).unwrap_or(0);
-        let trimmed = trim(line, area.width);
-        canvas.row(area, y, &trimmed.into());
+        canvas.row(area, y, &line.into());
     }
 }
 
-/// On a narrow line a label is worth less than a figure.
-fn trim(text: Text, width: u16) -> Text {
-    if text.width() <= usize::from(width) {
-        return text;
+fn tiny_keys(view: &View<'_>) -> Text {
+    if view.app.ui.dialog.as_ref().is_some_and(|d| !d.hidden) {
+        return Text::new().add(" enlarge to 40×8 to see the dialog", Role::Alarm);
     }
-    let mut text = text;
-    for bit in &mut text.0 {
-        match bit.text.as_str() {
-            " Equity  " => bit.text = " ".to_owned(),
-            "   day " => bit.text = " ".to_owned(),
-            "   next: " => bit.text = " ".to_owned(),
-            _ => bit.text = bit.text.replace(" USDT", "").replace("   ", " "),
-        }
+    if !view.app.ui.pending.is_empty() {
+        let begun = crate::keymap::show_chord(&view.app.ui.pending);
+        return Text::new().add(format!(" {begun} …"), Role::Key);
     }
-    text
+    let chord = view.app.keymap.key_of(Action::Kill).unwrap_or_default();
+    hint(Text::new().add(" ", Role::Text), &chord, "kill")
 }
 
 /// Below 20×4.

@@ -1,11 +1,12 @@
 //! Help and palette: both are the table of actions, seen twice.
 
 use super::View;
-use super::paint::{Canvas, Row, Text, left};
+use super::paint::{Canvas, Row, Text, left, wrap};
 use crate::action::{ACTIONS, Danger, Mode};
 use crate::app::palette::Palette;
 use crate::theme::Role;
 use ratatui::layout::{Position, Rect};
+use unicode_width::UnicodeWidthStr;
 
 pub(super) fn help(canvas: &mut Canvas<'_>, area: Rect, view: &View<'_>, scroll: usize) {
     let area = centred(area, 84, area.height.saturating_sub(2));
@@ -25,16 +26,29 @@ pub(super) fn help(canvas: &mut Canvas<'_>, area: Rect, view: &View<'_>, scroll:
             } else {
                 Role::Text
             };
-            let mut row = Row::from(
-                Text::new()
-                    .add(left(&keys, 16), Role::Key)
-                    .add(spec.title, role)
-                    .add(format!("  {}", spec.doc), Role::Muted),
-            );
+            let mut text = Text::new()
+                .add(left(&keys, 16), Role::Key)
+                .add(spec.title, role);
+            let fits = text.width() + 2 + spec.doc.width() <= usize::from(inner.width);
+            if fits {
+                text.push(format!("  {}", spec.doc), Role::Muted);
+            }
+            let mut row = Row::from(text);
             if let Some(why) = view.app.refusal(spec.action) {
                 row.right = Text::new().add(format!("now: {why}"), Role::Warn);
             }
             rows.push(row);
+            if !fits {
+                let room = usize::from(inner.width).saturating_sub(16);
+                let doc = wrap(spec.doc, room).into_iter();
+                rows.extend(doc.map(|line| {
+                    Row::from(
+                        Text::new()
+                            .add(" ".repeat(16), Role::Text)
+                            .add(line, Role::Muted),
+                    )
+                }));
+            }
         }
     }
     for line in [

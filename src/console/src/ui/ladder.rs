@@ -9,6 +9,7 @@ use crate::store::age_of;
 use crate::theme::Role;
 use fusebox_wire::feed::{Rung, RungState};
 use ratatui::layout::Rect;
+use unicode_width::UnicodeWidthStr;
 
 /// Cells of a line before and after the bar.
 const BEFORE: usize = 17;
@@ -230,8 +231,9 @@ fn line(view: &View<'_>, rung: &Rung, usable: bool, width: usize) -> Row {
         };
     }
     let change = worst(rung);
-    let (filled, role) = fill(rung, change, bar);
+    let (filled, rest, role) = fill(rung, change, bar);
     text.push(filled, role);
+    text.push(rest, Role::Rule);
     if latched {
         text.push("┫", Role::Danger);
         let since = rung
@@ -250,7 +252,7 @@ fn line(view: &View<'_>, rung: &Rung, usable: bool, width: usize) -> Row {
             end = end.add("review open ", Role::Warn).add(key, Role::Key);
         }
         let room = width.saturating_sub(text.width() + end.width() + 2);
-        text.push(fit(&done, room), Role::Text);
+        text.push(newest(&done, room), Role::Text);
         return Row {
             left: text,
             right: end,
@@ -286,6 +288,27 @@ fn worst(rung: &Rung) -> Option<(i64, bool)> {
     }
 }
 
+/// Loss, gain, or neither.
+fn signed(bp: i64) -> Role {
+    match bp.signum() {
+        -1 => Role::Loss,
+        1 => Role::Gain,
+        _ => Role::Text,
+    }
+}
+
+/// The newest of several sentences that fits: what was done stands last.
+fn newest(text: &str, room: usize) -> String {
+    let mut shown = text;
+    while shown.width() > room {
+        match shown.split_once("; ") {
+            Some((_, later)) => shown = later,
+            None => break,
+        }
+    }
+    fit(shown, room)
+}
+
 fn window(basis: &str) -> &'static str {
     match basis {
         "day" => "24h",
@@ -298,7 +321,7 @@ fn window(basis: &str) -> &'static str {
 fn now(text: Text, rung: &Rung, change: Option<(i64, bool)>) -> Text {
     match change {
         Some((bp, rolling)) => {
-            let role = if bp < 0 { Role::Loss } else { Role::Gain };
+            let role = signed(bp);
             let tail = if rolling { window(&rung.basis) } else { "" };
             text.add(right(&fmt::percent(bp), NOW - 4), role)
                 .add(left(&format!(" {tail}"), 4), Role::Muted)
@@ -316,9 +339,10 @@ fn used_percent(rung: &Rung, change: Option<(i64, bool)>) -> u64 {
     (loss * 100 / limit).min(100)
 }
 
-fn fill(rung: &Rung, change: Option<(i64, bool)>, bar: usize) -> (String, Role) {
+/// The used part of the bar, the rest of it, and how near that is.
+fn fill(rung: &Rung, change: Option<(i64, bool)>, bar: usize) -> (String, String, Role) {
     if rung.state == RungState::Latched {
-        return ("━".repeat(bar), Role::Danger);
+        return ("━".repeat(bar), String::new(), Role::Danger);
     }
     let used = used_percent(rung, change);
     // Half cells; never full before it trips.
@@ -329,8 +353,7 @@ fn fill(rung: &Rung, change: Option<(i64, bool)>, bar: usize) -> (String, Role) 
         out.push('╸');
     }
     let rest = bar.saturating_sub(halves / 2 + halves % 2);
-    out.push_str(&"·".repeat(rest));
-    (out, heat(used))
+    (out, "·".repeat(rest), heat(used))
 }
 
 fn heat(used: u64) -> Role {

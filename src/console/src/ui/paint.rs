@@ -203,7 +203,13 @@ impl Canvas<'_> {
         if row.selected {
             let line = Rect::new(area.x, y, area.width, 1).intersection(self.buffer.area);
             let style = self.style(Role::Selection);
-            self.buffer.set_style(line, style);
+            for x in line.left()..line.right() {
+                if let Some(cell) = self.buffer.cell_mut((x, y)) {
+                    // A reversed line of many colours would be a patchwork.
+                    cell.set_fg(style.fg.unwrap_or_default());
+                    cell.set_style(style);
+                }
+            }
         }
     }
 
