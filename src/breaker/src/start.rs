@@ -150,7 +150,7 @@ async fn run(config: Config, service: Service) -> Result<(), Error> {
     let mut tasks = tokio::task::JoinSet::new();
     tasks.spawn(feed::serve(listener, feed_rx, input.clone()));
     if let Some(listen) = config.metrics_listen {
-        tasks.spawn(metrics::serve(listen, page_rx));
+        tasks.spawn(metrics::serve_on(listen, page_rx));
     }
     tasks.spawn(poll::tick(input.clone()));
     tasks.spawn(poll::wallet(Arc::clone(&reader), input.clone()));

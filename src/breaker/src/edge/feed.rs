@@ -220,6 +220,7 @@ fn forward(request: Request, uid: u32, input: &mpsc::Sender<Input>, replies: &mp
 #[cfg(test)]
 mod tests {
     use super::*;
+    use fusebox_wire::Component;
     use fusebox_wire::feed::Mark;
 
     #[test]
@@ -267,5 +268,49 @@ mod tests {
         assert!(picture.points.len() <= POINTS);
         assert_eq!(picture.points.front().map(|p| p.t_ms), Some(0));
         assert_eq!(picture.points.back().map(|p| p.t_ms), Some(19_999));
+    }
+
+    #[tokio::test]
+    async fn a_console_gets_the_picture_then_what_changes_and_its_answer() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("feed.sock");
+        let listener = Listener::bind(&path, Component::Breaker, &[]).unwrap();
+        let (publish, published) = mpsc::channel(16);
+        let (input, mut inputs) = mpsc::channel(16);
+        let server = tokio::spawn(serve(listener, published, input));
+        let send = |section| {
+            publish
+                .try_send(Publish::Section(Box::new(section)))
+                .unwrap()
+        };
+        send(Section::Alerts(vec![]));
+        let mut console =
+            fusebox_wire::connect(&path, Component::Console, Component::Breaker, None)
+                .await
+                .unwrap();
+        let first: Message = console.recv().await.unwrap();
+        assert_eq!((first.seq, first.section), (1, Section::Alerts(vec![])));
+        send(Section::Actions(vec![]));
+        let second: Message = console.recv().await.unwrap();
+        assert_eq!((second.seq, second.section), (2, Section::Actions(vec![])));
+        let alert = "a1".to_owned();
+        console.send(&Request::Acknowledge { alert }).await.unwrap();
+        let Some(Input::Console(ask)) = inputs.recv().await else {
+            panic!("the request did not arrive");
+        };
+        let reply = Reply {
+            done: true,
+            detail: "ok".into(),
+        };
+        ask.answer.send(reply.clone()).unwrap();
+        let third: Message = console.recv().await.unwrap();
+        assert_eq!(third.section, Section::Reply(reply));
+        console.send(&"nonsense").await.unwrap();
+        let fourth: Message = console.recv().await.unwrap();
+        assert!(matches!(
+            fourth.section,
+            Section::Reply(Reply { done: false, .. })
+        ));
+        server.abort();
     }
 }

@@ -26,16 +26,15 @@ pub(crate) struct Page {
     pub(crate) health: String,
 }
 
-/// Serves until the task is dropped.
-pub(crate) async fn serve(listen: SocketAddr, page: watch::Receiver<Page>) {
-    let listener = match TcpListener::bind(listen).await {
-        Ok(listener) => listener,
-        Err(error) => {
-            // The metrics are a convenience: the breaker runs without them.
-            tracing::error!(%error, %listen, "metrics are not served");
-            return;
-        }
-    };
+/// Serves until the task is dropped. The metrics are a convenience: without them the breaker runs.
+pub(crate) async fn serve_on(listen: SocketAddr, page: watch::Receiver<Page>) {
+    match TcpListener::bind(listen).await {
+        Ok(listener) => serve(listener, page).await,
+        Err(error) => tracing::error!(%error, %listen, "metrics are not served"),
+    }
+}
+
+async fn serve(listener: TcpListener, page: watch::Receiver<Page>) {
     let places = Arc::new(Semaphore::new(CONNECTIONS));
     loop {
         let Ok((stream, _)) = listener.accept().await else {
@@ -72,4 +71,46 @@ fn answer(request: &Request<Incoming>, page: Page) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::new(Bytes::from(text + "\n")));
     *response.status_mut() = status;
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    async fn get(path: &str, page: Page) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (_keep, page) = watch::channel(page);
+        let server = tokio::spawn(serve(listener, page));
+        let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
+        let request = format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        server.abort();
+        answer
+    }
+
+    #[tokio::test]
+    async fn health_is_an_http_status_and_other_paths_are_nothing() {
+        let page = |healthy| Page {
+            metrics: "fusebox_breaker_armed 1".into(),
+            healthy,
+            health: "blind: B2".into(),
+        };
+        assert!(
+            get("/metrics", page(true))
+                .await
+                .contains("fusebox_breaker_armed 1")
+        );
+        assert!(
+            get("/healthz", page(true))
+                .await
+                .starts_with("HTTP/1.1 200")
+        );
+        let ill = get("/healthz", page(false)).await;
+        assert!(ill.starts_with("HTTP/1.1 503") && ill.contains("blind: B2"));
+        assert!(get("/", page(true)).await.starts_with("HTTP/1.1 404"));
+    }
 }

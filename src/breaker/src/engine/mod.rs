@@ -301,6 +301,8 @@ impl Engine {
 
     /// One input.
     pub(crate) fn handle(&mut self, input: Input, now: Now) {
+        // Prices come in dozens a second and change no plan by themselves.
+        let price = matches!(input, Input::Public(_));
         match input {
             Input::Wallet(result) => self.on_wallet(result, now),
             Input::Ledger(result) => self.on_ledger(result, now),
@@ -320,8 +322,10 @@ impl Engine {
             Input::Console(ask) => self.on_console(*ask, now),
             Input::Tick => self.on_tick(now),
         }
-        self.drive(now);
-        self.pump_outbox();
+        if !price {
+            self.drive(now);
+            self.pump_outbox();
+        }
     }
 
     /// Four times a second: time passes for the ladder, the plans and the screen.
