@@ -156,7 +156,7 @@ fn wide(canvas: &mut Canvas<'_>, area: Rect, view: &View<'_>) {
         chart::chart(canvas, chart, view, "├");
         right_column(canvas, right, view);
     }
-    lower_strip(canvas, lower, view);
+    lower_strip(canvas, lower, view, area.width < 180);
 }
 
 fn left_column(canvas: &mut Canvas<'_>, area: Rect, view: &View<'_>) {
@@ -166,12 +166,16 @@ fn left_column(canvas: &mut Canvas<'_>, area: Rect, view: &View<'_>) {
 }
 
 fn middle_column(canvas: &mut Canvas<'_>, area: Rect, view: &View<'_>, corner: &str) {
-    let wanted = positions::height(view)
-        .max(area.height / 3)
-        .min(area.height * 2 / 3);
-    let (positions, orders) = take(area, wanted);
+    let most = area.height / 2;
+    let (positions, rest) = take(area, (positions::height(view) + 1).clamp(5, most.max(5)));
     positions::positions(canvas, positions, view, corner);
+    let orders = u16::try_from(view.store.orders.len()).unwrap_or(u16::MAX);
+    let (orders, alerts) = take(
+        rest,
+        orders.saturating_add(2).clamp(4, (rest.height / 2).max(4)),
+    );
     positions::orders(canvas, orders, view);
+    panes::alerts(canvas, alerts, view, "├");
 }
 
 fn right_column(canvas: &mut Canvas<'_>, area: Rect, view: &View<'_>) {
@@ -183,24 +187,25 @@ fn right_column(canvas: &mut Canvas<'_>, area: Rect, view: &View<'_>) {
     entry::entry(canvas, opened, view, "├");
 }
 
-fn lower_strip(canvas: &mut Canvas<'_>, area: Rect, view: &View<'_>) {
-    let third = area.width / 3;
-    let left = Rect {
-        width: third,
-        ..area
-    };
-    let middle = Rect {
-        x: left.right(),
-        width: third,
-        ..area
-    };
+/// Health and keys; the alerts too, where no column above has them.
+fn lower_strip(canvas: &mut Canvas<'_>, area: Rect, view: &View<'_>, with_alerts: bool) {
+    let parts = if with_alerts { 3 } else { 2 };
+    let width = area.width / parts;
+    let left = Rect { width, ..area };
     let right = Rect {
-        x: middle.right(),
-        width: area.width - 2 * third,
+        x: area.x + width * (parts - 1),
+        width: area.width - width * (parts - 1),
         ..area
     };
     panes::health(canvas, left, view, "├");
-    panes::alerts(canvas, middle, view, "┬");
+    if with_alerts {
+        let middle = Rect {
+            x: left.right(),
+            width,
+            ..area
+        };
+        panes::alerts(canvas, middle, view, "┬");
+    }
     panes::keys(canvas, right, view, "┬");
 }
 

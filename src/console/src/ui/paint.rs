@@ -177,7 +177,8 @@ impl Canvas<'_> {
         if y < area.top() || y >= area.bottom() || x < area.left() || x >= area.right() {
             return x;
         }
-        let style = self.style(role);
+        // Whatever stood there before leaves nothing of its look.
+        let style = Style::reset().patch(self.style(role));
         let room = usize::from(area.right() - x);
         self.buffer.set_stringn(x, y, text, room, style).0
     }

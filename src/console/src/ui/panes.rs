@@ -6,7 +6,7 @@ use crate::app::Pane;
 use crate::fmt;
 use crate::store::{Entry, Link, Peer};
 use crate::theme::Role;
-use fusebox_domain::Fresh;
+use fusebox_domain::{Fresh, KeyRole};
 use fusebox_wire::feed::{ActionState, Severity, Up};
 use fusebox_wire::operator::RegisteredKey;
 use ratatui::layout::{Position, Rect};
@@ -266,7 +266,9 @@ fn key_row(canvas: &Canvas<'_>, key: &RegisteredKey, width: usize) -> Row {
     let (role, word) = match (&key.role, &key.observed) {
         (None, _) => (Role::Danger, "undeclared".to_owned()),
         (Some(role), Some(_)) => (Role::Ok, role.as_str().to_owned()),
-        (Some(role), None) => (Role::Warn, format!("{} not listed", role.as_str())),
+        // A master key cannot be listed by itself (K7).
+        (Some(role @ KeyRole::Manage), None) => (Role::Muted, role.as_str().to_owned()),
+        (Some(role), None) => (Role::Warn, format!("{} gone", role.as_str())),
     };
     let role = if key.excess.is_empty() && key.findings.is_empty() {
         role
@@ -282,7 +284,7 @@ fn key_row(canvas: &Canvas<'_>, key: &RegisteredKey, width: usize) -> Row {
         .add(canvas.mark(role), role)
         .add(left(key.name.as_str(), 15), Role::Strong)
         .add(left(&short, 9), Role::Muted)
-        .add(left(&word, if width < 50 { 7 } else { 12 }), role);
+        .add(left(&word, if width < 50 { 11 } else { 12 }), role);
     if width >= 56 {
         let age = key
             .age_days
@@ -516,7 +518,29 @@ pub(super) fn health(canvas: &mut Canvas<'_>, area: Rect, view: &View<'_>, corne
         });
     }
     let cursor = view.cursor(Pane::Health).min(rows.len().saturating_sub(1));
+    let height = usize::from(inner.height);
+    if rows.len() > height && inner.width < 90 {
+        // What is not well comes first where not everything fits.
+        rows.sort_by_key(|row| is_well(row));
+    }
+    if inner.width >= 90 && rows.len() > height {
+        // Two columns, so that nothing is out of sight.
+        let width = inner.width / 2 - 1;
+        let first = Rect { width, ..inner };
+        let second = Rect {
+            x: inner.x + width + 2,
+            ..first
+        };
+        let rest = rows.split_off(height.min(rows.len()));
+        canvas.list(first, &rows, 0);
+        return canvas.list(second, &rest, 0);
+    }
     canvas.list(inner, &rows, if focused { cursor } else { 0 });
+}
+
+/// Whether the line's mark is the good one.
+fn is_well(row: &Row) -> bool {
+    row.left.0.first().is_some_and(|bit| bit.role == Role::Ok)
 }
 
 /// The components on as many lines as they need.
