@@ -37,12 +37,17 @@ async fn entries_are_cancelled_on_the_signature_alone() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn r4_after_the_operators_kill_proves_again_and_starts_no_second_plan() {
-    let guard = Guard::start(&[]).await;
+    let mut guard = Guard::start(&[]).await;
     let report = guard.run(kill_wish()).await;
     assert_eq!(report.outcome, Outcome::Done, "{report:#?}");
     assert!(revocable(&report).all(|k| k.verdict == Verdict::Dead));
     let reply = guard.stop(StopKind::Kill, 1, false).await;
-    assert_eq!(reply, Reply::AlreadyDead { run: report.id });
+    let dead = Reply::AlreadyDead { run: report.id };
+    assert_eq!(reply, dead);
+    // After a restart the secrets are gone from Vault, and the record still knows.
+    guard.crash();
+    guard.resume().await;
+    assert_eq!(guard.stop(StopKind::Kill, 2, false).await, dead);
 }
 
 /// A loss that both see: the request is followed.

@@ -9,6 +9,7 @@ use crate::config::{Account, AutoRevoke};
 use crate::daemon::Revoker;
 use crate::intents::Entry;
 use crate::plan::{Plan, PlannedAccount};
+use crate::proof::{Listing, Probe};
 use crate::run::End;
 use crate::world::now_ms;
 use crate::{kill, planner, runs};
@@ -157,7 +158,14 @@ impl Revoker {
 
     async fn cancel_entries(&self, account: &Account) -> Reply {
         let end = kill::sweep(&self.world, &planned(account)).await;
-        let remaining = u32::from(end.state != StepState::Done);
+        let remaining = match end.state {
+            StepState::Done => 0,
+            // Not known is not zero.
+            _ => match kill::resting(&self.world, &planned(account)).await {
+                Ok(count) => u32::try_from(count).unwrap_or(u32::MAX),
+                Err(_) => u32::MAX,
+            },
+        };
         Reply::Cancelled {
             remaining,
             detail: end.detail,
@@ -260,8 +268,15 @@ impl Revoker {
             .iter()
             .map(|key| kill::look_at(&self.world, run, key));
         let seen = futures_util::future::join_all(looks).await;
-        seen.iter()
-            .all(|evidence| evidence.verdict() == Verdict::Dead)
+        for (key, evidence) in plan.delete.iter().zip(&seen) {
+            tracing::info!(key = %key.name, evidence = evidence.words(), "proven again");
+        }
+        // After a restart a dead key's secret is gone: then its absence, beside the refusal that is
+        // on record, is all there is to prove again.
+        seen.iter().all(|evidence| {
+            evidence.verdict() == Verdict::Dead
+                || evidence.listing == Listing::Absent && evidence.probe == Probe::NotAsked
+        })
     }
 }
 

@@ -93,7 +93,9 @@ impl Revoker {
     pub(crate) async fn load_missing(&self) {
         let world = &self.world;
         let wanted = world.config.keys.iter();
-        let wanted = wanted.filter(|key| world.registry.held(&key.name).is_none());
+        let wanted = wanted.filter(|key| {
+            world.registry.held(&key.name).is_none() && !world.registry.is_vacant(&key.name)
+        });
         let loads = wanted.map(|key| async move {
             let loaded = registry::load(&world.config, key, world.vault_reader.as_ref()).await;
             loaded

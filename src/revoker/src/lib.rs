@@ -21,7 +21,7 @@
 //! | `registry`, `controls`, `lister`, `pace` | keys in memory, positive controls, shared listings, rate limits |
 //! | `outbox`, `pager` | copies for the journal; messages to people |
 //!
-//! It must never: act without an [`authorization`](crate::authorization) value; accept keys, paths
+//! It must never: act without an `authorization` value; accept keys, paths
 //! or addresses from a caller; answer with a secret; listen on TCP; call a key dead because the
 //! exchange says that it deleted it; scale anything up.
 //!

@@ -46,6 +46,34 @@ async fn list(world: &World, uid: &Uid) -> Told {
     }
 }
 
+/// Those who wait for one leader. A leader that is given up takes them along: they get an error
+/// instead of waiting for nobody.
+struct Crowd<'a> {
+    lister: &'a Lister,
+    uid: &'a Uid,
+}
+
+impl Crowd<'_> {
+    /// From here on askers find a new leader.
+    fn leave(self) -> Vec<oneshot::Sender<Told>> {
+        let askers = self.take();
+        std::mem::forget(self);
+        askers
+    }
+
+    fn take(&self) -> Vec<oneshot::Sender<Told>> {
+        let waiting = self.lister.waiting.lock();
+        let mut waiting = waiting.unwrap_or_else(PoisonError::into_inner);
+        waiting.remove(self.uid).unwrap_or_default()
+    }
+}
+
+impl Drop for Crowd<'_> {
+    fn drop(&mut self) {
+        self.take();
+    }
+}
+
 #[derive(Default)]
 pub(crate) struct Lister {
     waiting: Mutex<BTreeMap<Uid, Vec<oneshot::Sender<Told>>>>,
@@ -72,12 +100,10 @@ impl Lister {
 
     /// The first asker lists for everyone who joined before the listing began.
     async fn lead(&self, world: &World, uid: &Uid) {
+        let crowd = Crowd { lister: self, uid };
         tokio::time::sleep(GATHER).await;
         world.pace_list.slot().await;
-        let askers = {
-            let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-            waiting.remove(uid).unwrap_or_default()
-        };
+        let askers = crowd.leave();
         let answer = tokio::time::timeout(LIMIT, list(world, uid)).await;
         let answer = answer.unwrap_or_else(|_| {
             world.manager_elsewhere();

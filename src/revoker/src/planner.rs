@@ -107,6 +107,7 @@ pub(crate) fn contain(
             continue;
         }
         match planned_key(world, key) {
+            None if world.registry.is_vacant(&key.name) => {} // a kill proved it dead
             None if key.role.is_revocable() => plan.unresolved.push(key.name.clone()),
             None => {}
             Some(planned) if key.role.is_revocable() => plan.delete.push(planned),

@@ -68,6 +68,8 @@ pub(crate) struct Registry {
     observed: Mutex<BTreeMap<Uid, Observed>>,
     /// Keys that were proven dead: nothing more is expected of them.
     buried: Mutex<BTreeSet<ApiKeyId>>,
+    /// Names that a kill left without a key.
+    vacant: Mutex<BTreeSet<KeyName>>,
 }
 
 /// A complete listing of one account's keys.
@@ -84,6 +86,7 @@ impl Registry {
             replaced: Mutex::default(),
             observed: Mutex::default(),
             buried: Mutex::default(),
+            vacant: Mutex::default(),
         }
     }
 
@@ -125,6 +128,17 @@ impl Registry {
     pub(crate) fn bury(&self, key: &ApiKeyId) {
         let mut buried = self.buried.lock().unwrap_or_else(PoisonError::into_inner);
         buried.insert(key.clone());
+    }
+
+    /// A kill proved the key of this name dead: nothing is to be found under it any more.
+    pub(crate) fn vacate(&self, name: &KeyName) {
+        let mut vacant = self.vacant.lock().unwrap_or_else(PoisonError::into_inner);
+        vacant.insert(name.clone());
+    }
+
+    pub(crate) fn is_vacant(&self, name: &KeyName) -> bool {
+        let vacant = self.vacant.lock().unwrap_or_else(PoisonError::into_inner);
+        vacant.contains(name)
     }
 
     pub(crate) fn is_buried(&self, key: &ApiKeyId) -> bool {

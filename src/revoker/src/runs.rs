@@ -209,7 +209,10 @@ fn restore_one(world: &Arc<World>, runs: &Arc<Runs>, old: PastRun) {
             proof.is_some_and(|p| p.verdict == Verdict::Dead)
         };
         let buried = plan.delete.iter().filter(dead);
-        buried.for_each(|k| world.registry.bury(&k.api_key));
+        buried.for_each(|k| {
+            world.registry.bury(&k.api_key);
+            world.registry.vacate(&k.name);
+        });
     }
     run.restore(old.steps, old.keys, report);
     runs.add(&run);

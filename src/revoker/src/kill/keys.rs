@@ -2,7 +2,7 @@
 
 use super::gates::Gates;
 use crate::lister::is_current;
-use crate::plan::{Contain, PlannedKey};
+use crate::plan::{Contain, Plan, PlannedKey};
 use crate::proof::{Evidence, Listing, Probe};
 use crate::run::{End, Run};
 use crate::world::World;
@@ -17,8 +17,9 @@ use std::time::Duration;
 const PAUSES_MS: [u64; 3] = [200, 400, 800];
 /// Between two looks while an answer is missing.
 const LOOK_PAUSE: Duration = Duration::from_millis(200);
-/// How often a missing answer is asked for before the key is deleted once more.
-const LOOKS: u32 = 3;
+/// How often a missing answer is asked for before the key is deleted once more: a little over a
+/// second, in which a rate limit that somebody else used up is free again.
+const LOOKS: u32 = 6;
 /// How long a probe may take.
 const PROBE_LIMIT: Duration = Duration::from_secs(2);
 /// How old a positive control may be at T0 (K5).
@@ -293,6 +294,9 @@ pub(super) fn note(world: &World, run: &Run, key: &PlannedKey, evidence: &Eviden
     proof.detail = evidence.words();
     if proof.verdict == Verdict::Dead {
         world.registry.bury(&key.api_key);
+        if matches!(run.plan, Plan::Contain(_)) {
+            world.registry.vacate(&key.name);
+        }
     }
     run.key(proof);
 }

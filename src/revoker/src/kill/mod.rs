@@ -32,7 +32,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 pub(crate) use keys::{look_at, prove_again};
-pub(crate) use orders::sweep;
+pub(crate) use orders::{resting, sweep};
 pub(crate) use workload::to_zero;
 
 /// Runs the plan to its `closed` row. The intent is durable (or known not to be) before this.

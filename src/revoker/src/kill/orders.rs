@@ -80,6 +80,11 @@ pub(crate) async fn sweep(world: &World, account: &PlannedAccount) -> End {
     }
 }
 
+/// How many entry orders rest now.
+pub(crate) async fn resting(world: &World, account: &PlannedAccount) -> Result<usize, String> {
+    Ok(entries(world, account).await?.len())
+}
+
 /// Cancels and lists beside each other. Two empty listings do not wait for the cancel's answer.
 async fn look_and_cancel(
     world: &World,
