@@ -6,7 +6,7 @@ use fusebox_authenticator::{Offer, SoftKey};
 use fusebox_demo::{Args, Bins, World};
 use fusebox_touch::Assertion;
 use fusebox_wire::feed::{Message, Section};
-use fusebox_wire::operator::{Challenge, Refused, Reply, Report, Request, Wish};
+use fusebox_wire::operator::{Challenge, Refused, Reply, Report, Request, RunSummary, Wish};
 use fusebox_wire::{Component, Frames, connect};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
@@ -170,14 +170,23 @@ impl Operator {
         }
     }
 
-    pub async fn ask(&mut self, request: &Request) -> Reply {
-        self.frames.send(request).await.unwrap();
-        self.frames.recv().await.unwrap()
+    async fn ask(&mut self, request: &Request) -> Option<Reply> {
+        self.frames.send(request).await.ok()?;
+        self.frames.recv().await.ok()
     }
 
-    pub async fn challenge(&mut self, wish: Wish) -> Challenge {
-        match self.ask(&Request::Challenge { wish }).await {
-            Reply::Challenge(challenge) => challenge,
+    /// Bytes to sign; `None` when the revoker is gone.
+    pub async fn challenge(&mut self, wish: Wish) -> Option<Challenge> {
+        match self.ask(&Request::Challenge { wish }).await? {
+            Reply::Challenge(challenge) => Some(challenge),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// The runs that the revoker knows.
+    pub async fn runs(&mut self) -> Vec<RunSummary> {
+        match self.ask(&Request::Status).await {
+            Some(Reply::Status(status)) => status.runs,
             other => panic!("{other:?}"),
         }
     }
