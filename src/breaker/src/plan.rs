@@ -111,7 +111,8 @@ pub(crate) struct Held {
 /// What was held when R2 tripped, and how much of it may remain.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Baseline {
-    pub(crate) held: Vec<Held>,
+    /// `None`: not seen yet, which is not "nothing held".
+    pub(crate) held: Option<Vec<Held>>,
     /// Wall-clock time by which the exchange must show it, milliseconds.
     pub(crate) deadline_ms: i64,
     pub(crate) keep_percent: u32,
@@ -223,13 +224,20 @@ impl Plan {
     /// The jobs to begin now; they count as running from here on.
     pub(crate) fn due(&mut self, now_ms: i64) -> Vec<Job> {
         let done: Vec<Job> = self.jobs_in(State::Done);
+        let blind = self.baseline.as_ref().is_some_and(|b| b.held.is_none());
         let mut begun = Vec::new();
         for task in &mut self.tasks {
             let lost = task.state == State::Running && now_ms - task.at_ms >= LOST_MS;
             let waits = task.state == State::Pending && task.at_ms <= now_ms;
             let free = task.job.after().is_none_or(|before| done.contains(&before));
-            // The exposure is watched, not asked for: [`Plan::observe`].
-            if task.job != Job::VerifyReduced && free && (lost || waits) {
+            let possible = match task.job {
+                // The exposure is watched, not asked for: [`Plan::observe`].
+                Job::VerifyReduced => false,
+                // Half of what nobody has seen yet cannot be asked for.
+                Job::Reduce => !blind,
+                _ => true,
+            };
+            if possible && free && (lost || waits) {
                 task.state = State::Running;
                 task.at_ms = now_ms;
                 task.attempts = task.attempts.saturating_add(1);
@@ -273,6 +281,15 @@ impl Plan {
             self.finish_unless_done(Job::StopEntries, "no pod of the bot runs");
         }
         self.close(now_ms);
+    }
+
+    /// R2: what was held when the exchange was first looked at after the trip.
+    pub(crate) fn hold(&mut self, held: impl FnOnce() -> Vec<Held>) {
+        if let Some(baseline) = &mut self.baseline
+            && baseline.held.is_none()
+        {
+            baseline.held = Some(held());
+        }
     }
 
     /// R2: looks at what the exchange shows. `positions` is `None` while nothing fresh is known.
@@ -378,11 +395,12 @@ impl Plan {
 }
 
 /// How much of the baseline's exposure is left, in per cent, rounded up; positions that were not
-/// there count in full at their mark. `None`: a sum is out of range or a price unknown.
+/// there count in full at their mark. `None`: nothing was seen yet, or a sum is out of range.
 fn remaining_percent(baseline: &Baseline, positions: &[Position]) -> Option<u64> {
     let mut prices: BTreeMap<&Symbol, Decimal> = BTreeMap::new();
     let mut before = Decimal::ZERO;
-    for held in &baseline.held {
+    let all_held = baseline.held.as_ref()?;
+    for held in all_held {
         before = before.checked_add(held.size.checked_mul(held.price)?)?;
         prices.insert(&held.symbol, held.price);
     }
@@ -416,6 +434,7 @@ pub(crate) fn to_leave(
     let held: Decimal = baseline
         .held
         .iter()
+        .flatten()
         .filter(|h| h.symbol == *symbol && h.side == side)
         .fold(Decimal::ZERO, |sum, h| sum.saturating_add(h.size));
     let target = held / Decimal::TWO;
@@ -450,12 +469,12 @@ mod tests {
     fn reducing() -> Plan {
         let mut plan = plan(Rung::R2);
         plan.baseline = Some(Baseline {
-            held: vec![Held {
+            held: Some(vec![Held {
                 symbol: "X".into(),
                 side: Side::Buy,
                 size: Decimal::from(100),
                 price: Decimal::ONE,
-            }],
+            }]),
             deadline_ms: 120_000,
             keep_percent: 55,
         });
@@ -584,7 +603,27 @@ mod tests {
         let both = [position("X", 50), position("Y", 50)];
         assert_eq!(remaining_percent(&baseline, &both), Some(100));
         assert_eq!(remaining_percent(&baseline, &[]), Some(0));
-        assert_eq!(remaining_percent(&Baseline::default(), &both), Some(0));
+        let flat = Baseline {
+            held: Some(vec![]),
+            ..baseline
+        };
+        assert_eq!(remaining_percent(&flat, &both), Some(0));
+    }
+
+    #[test]
+    fn what_was_not_seen_yet_is_not_nothing() {
+        let mut plan = reducing();
+        if let Some(baseline) = &mut plan.baseline {
+            baseline.held = None;
+        }
+        assert_eq!(plan.due(0), [Job::StopEntries], "no half of the unknown");
+        plan.observe(Some(&[]), 1_000);
+        assert!(plan.is_open());
+        plan.hold(|| reducing().baseline.unwrap().held.unwrap());
+        plan.hold(Vec::new);
+        assert_eq!(plan.due(2_000), [Job::Reduce]);
+        plan.observe(Some(&[position("X", 50)]), 3_000);
+        assert_eq!(plan.state_of(Job::VerifyReduced), Some(State::Done));
     }
 
     #[test]

@@ -36,17 +36,15 @@ struct ReplayArgs {
 
 /// Runs the program and returns its exit code.
 pub fn main() -> ExitCode {
-    let name = "fusebox-breaker";
-    let daemon = clap::Command::new(name)
+    // The texts come last: `augment_args` would put those of the argument types in their place.
+    let daemon = Args::augment_args(clap::Command::new("fusebox-breaker"))
         .about("Measures one account, runs the drawdown ladder and acts by itself")
         .version(env!("CARGO_PKG_VERSION"))
         .args_conflicts_with_subcommands(true)
         .subcommand_negates_reqs(true);
-    let replay = ReplayArgs::augment_args(
-        clap::Command::new("replay")
-            .about("Runs the ladder over a history from standard input, one JSON line each way"),
-    );
-    let matches = Args::augment_args(daemon).subcommand(replay).get_matches();
+    let replay = ReplayArgs::augment_args(clap::Command::new("replay"))
+        .about("Runs the ladder over a history from standard input, one JSON line each way");
+    let matches = daemon.subcommand(replay).get_matches();
     if let Some(("replay", matches)) = matches.subcommand() {
         return match ReplayArgs::from_arg_matches(matches) {
             Ok(args) => run_replay(&args),

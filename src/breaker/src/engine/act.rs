@@ -61,7 +61,11 @@ impl Engine {
         let id = format!("{}-{}-{number}", self.account(), rung.name().to_lowercase());
         let mut plan = Plan::new(id, rung, why, t_ms, now.wall_ms);
         if rung == Rung::R2 {
-            plan.baseline = Some(self.baseline(now));
+            plan.baseline = Some(Baseline {
+                held: self.seen_positions(now).map(|_| self.held()),
+                deadline_ms: now.wall_ms.saturating_add(self.config.reduce_verify_ms),
+                keep_percent: self.config.reduce_to_percent,
+            });
             if let Some(graver) = ZERO.iter().find(|r| self.ladder.latch_of(**r).is_some()) {
                 plan.supersede(graver.name(), now.wall_ms);
             }
@@ -86,7 +90,7 @@ impl Engine {
     }
 
     /// What is held now, by the exchange's word.
-    fn baseline(&self, now: Now) -> Baseline {
+    fn held(&self) -> Vec<Held> {
         let held = self.book.positions().map(|position| Held {
             symbol: position.symbol.clone(),
             side: position.side,
@@ -98,11 +102,7 @@ impl Engine {
                 .or(position.mark_price)
                 .unwrap_or(position.entry_price),
         });
-        Baseline {
-            held: held.collect(),
-            deadline_ms: now.wall_ms.saturating_add(self.config.reduce_verify_ms),
-            keep_percent: self.config.reduce_to_percent,
-        }
+        held.collect()
     }
 
     /// Looks at every open plan: what has come about, what is to be tried now.
@@ -115,6 +115,9 @@ impl Engine {
         let mut failed = Vec::new();
         for plan in plans.iter_mut().filter(|plan| plan.is_open()) {
             let before = plan.clone();
+            if seen.is_some() {
+                plan.hold(|| self.held());
+            }
             plan.observe(seen.as_deref(), now.wall_ms);
             let jobs = plan.due(now.wall_ms);
             if *plan != before {
