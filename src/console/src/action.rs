@@ -95,7 +95,7 @@ actions! {
         Note "note.edit" None "note" "Write a note"
             "A journal entry that belongs to no trade."
         Open "entry.open" None "open" "Open the selected entry"
-            "The journal entry, alert or key under the cursor, whole."
+            "The journal entry under the cursor, whole; any other pane alone on the screen."
         Back "back" None "back" "Back"
             "Closes what is open: entry, filter, zoom."
         Filter "journal.filter" None "filter" "Filter the journal"

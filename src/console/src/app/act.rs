@@ -259,10 +259,12 @@ impl App {
 
     fn act_view(&mut self, action: Action, now: Instant) {
         match action {
-            Action::Open => {
+            Action::Open if self.ui.focus == Pane::Journal => {
                 self.ui.entry_scroll = 0;
                 self.ui.opened = !self.ui.opened;
             }
+            // Elsewhere a line is whole already; the pane is not.
+            Action::Open => self.ui.zoom = !self.ui.zoom,
             Action::Back => {
                 if self.ui.opened {
                     self.ui.opened = false;
@@ -316,7 +318,7 @@ impl App {
         }
     }
 
-    fn focus(&mut self, pane: Pane) {
+    pub(super) fn focus(&mut self, pane: Pane) {
         self.ui.focus = pane;
         self.ui.opened = false;
         if !matches!(pane, Pane::Ladder | Pane::Positions) {

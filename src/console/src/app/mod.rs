@@ -201,6 +201,7 @@ impl App {
             Event::Appended { seq, draft } => {
                 if let Some(mut editor) = self.ui.editor.take_if(|e| e.name() == draft) {
                     editor.sent();
+                    self.focus(Pane::Journal);
                     self.ui.selected = Some(seq);
                     self.tell(
                         format!("written to the journal as entry {seq}"),

@@ -433,7 +433,7 @@ fn touch_rows(
         rows.push(Row::default());
         for line in [
             "A software key on this machine stands in for the YubiKey in your laptop.",
-            "It is enrolled like any other, and refused by every revoker outside of the demo.",
+            "It is enrolled like any other, and refused by every revoker outside the demo.",
         ] {
             rows.push(Text::new().add(line, Role::Muted).into());
         }
@@ -481,7 +481,7 @@ fn run_rows(canvas: &Canvas<'_>, rows: &mut Vec<Row>, dialog: &Dialog, width: us
     if !dialog.keys.is_empty() {
         rows.push(Row::default());
         for key in &dialog.keys {
-            rows.push(key_row(canvas, key, width));
+            rows.push(key_row(canvas, key, width, dialog.is_running()));
         }
     }
     if !rows.is_empty() {
@@ -515,9 +515,12 @@ fn step_row(canvas: &Canvas<'_>, step: &Step) -> Row {
     }
 }
 
-fn key_row(canvas: &Canvas<'_>, key: &KeyProof, width: usize) -> Row {
+fn key_row(canvas: &Canvas<'_>, key: &KeyProof, width: usize, running: bool) -> Row {
     let (mark, word, role) = match key.verdict {
         Verdict::Dead => ("✓ ".to_owned(), "DEAD", Role::Ok),
+        // While the run goes on, a key that is not dead yet is no finding.
+        Verdict::Alive if running => ("… ".to_owned(), "alive", Role::Muted),
+        Verdict::Unknown if running => ("… ".to_owned(), "proving", Role::Warn),
         Verdict::Alive => (canvas.mark(Role::Danger), "ALIVE", Role::Alarm),
         Verdict::Unknown => ("? ".to_owned(), "UNKNOWN", Role::Danger),
         Verdict::Kept => ("– ".to_owned(), "kept", Role::Muted),
@@ -598,7 +601,7 @@ fn done_rows(canvas: &Canvas<'_>, rows: &mut Vec<Row>, dialog: &Dialog, width: u
     }
     rows.push(Row::default());
     for key in &report.keys {
-        rows.push(key_row(canvas, key, width));
+        rows.push(key_row(canvas, key, width, dialog.is_running()));
     }
     rows.push(Row::default());
     residual_rows(rows, dialog, width);

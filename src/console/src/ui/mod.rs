@@ -87,7 +87,8 @@ fn normal(canvas: &mut Canvas<'_>, area: Rect, view: &View<'_>) {
     let positions = take(ladder.1, wanted);
     positions::positions(canvas, positions.0, view, "├");
     let rest = positions.1;
-    if view.app.ui.slot == Pane::Health || rest.height < 5 {
+    let whole = view.app.ui.slot == Pane::Health || view.app.ui.editor.is_some();
+    if whole || rest.height < 5 {
         return lower(canvas, rest, view);
     }
     let lines = panes::health_line_count(view, rest.width).min(rest.height.saturating_sub(4));
