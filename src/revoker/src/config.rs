@@ -53,7 +53,8 @@ pub(crate) enum AutoRevoke {
     On,
     /// It stops entries, scales to zero and pages; a person kills.
     PageFirst,
-    /// It is journalled.
+    /// An undeclared key is journalled; a ladder request is answered as with `page_first`, since
+    /// no setting may make a loss go on.
     Off,
 }
 
@@ -315,6 +316,19 @@ impl Config {
                 )
             })?;
         }
+        let vault = |key: &&Key| key.vault_path.is_some() && self.vault.is_none();
+        if let Some(key) = self.keys.iter().find(vault) {
+            let message = format!("key {} has a vault_path, but there is no [vault]", key.name);
+            return Err(Error::Config(message));
+        }
+        let cluster = |a: &&Account| a.deployment.is_some() && self.kubernetes.is_none();
+        if let Some(account) = self.accounts.iter().find(cluster) {
+            let message = format!(
+                "account {} has a deployment, but there is no [kubernetes]",
+                account.name
+            );
+            return Err(Error::Config(message));
+        }
         self.expect_key(&self.manager, KeyRole::Manage, "manager")?;
         let mut names = BTreeSet::new();
         for account in &self.accounts {
@@ -446,6 +460,11 @@ secret = "file:/tmp/x/manager"
                 "no declared account",
             ),
             ("file:/tmp/x/rescue-1", "hunter2", "names no secret"),
+            (
+                "[vault]\naddress = \"http://127.0.0.1:2\"\ntoken = \"file:/tmp/x/vault\"\n",
+                "",
+                "there is no [vault]",
+            ),
         ];
         for (from, to, complaint) in table {
             let message = read(&SAMPLE.replacen(from, to, 1)).unwrap_err();

@@ -170,6 +170,9 @@ async fn look(revoker: &Arc<Revoker>, told: &mut BTreeSet<String>) {
 /// The default is to call people: an undeclared key may be the operator's own new one.
 async fn on_undeclared(revoker: &Arc<Revoker>, account: &crate::config::Account, finding: &str) {
     let world = &revoker.world;
+    if world.config.inventory_revoke == AutoRevoke::Off {
+        return;
+    }
     world.pager.page(
         Level::Critical,
         "undeclared-key",

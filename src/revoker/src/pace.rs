@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 const WINDOW: Duration = Duration::from_millis(1_000);
 /// What the way of an early request may be shorter than that of a later one.
-const MARGIN: Duration = Duration::from_millis(25);
+const MARGIN: Duration = Duration::from_millis(15);
 
 /// A limiter shared by everyone who uses the same endpoint.
 #[derive(Debug)]
@@ -67,7 +67,7 @@ mod tests {
             let within = sent[i..].iter().filter(|at| **at < from + 1_000).count();
             assert!(within <= 5, "{within} sends from {from} ms: {sent:?}");
         }
-        assert_eq!(&sent[..6], [0, 0, 0, 0, 150, 1_025]);
-        assert_eq!(sent[9], 1_175, "the slot of 150 ms is free at 1175 ms");
+        assert_eq!(&sent[..6], [0, 0, 0, 0, 150, 1_015]);
+        assert_eq!(sent[9], 1_165, "the slot of 150 ms is free at 1165 ms");
     }
 }

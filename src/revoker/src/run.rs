@@ -257,7 +257,7 @@ impl Run {
     /// Puts the report together: the `result` row (K15).
     pub(crate) fn report(&self, outcome: Outcome, residual: Residual) -> Report {
         let (steps, keys) = (self.steps(), self.keys());
-        Report {
+        fit(Report {
             id: self.id.clone(),
             action: self.action.to_owned(),
             trigger: self.trigger.clone(),
@@ -271,7 +271,7 @@ impl Run {
             residual,
             plan_hash: self.plan.hash().to_string(),
             started_ms: self.started_ms,
-        }
+        })
     }
 
     pub(crate) fn finish(&self, report: &Report, signed: Signed) {
@@ -357,6 +357,32 @@ fn touch_to_dead_ms(keys: &[KeyProof]) -> Option<u64> {
     times?.into_iter().max()
 }
 
+/// Longest report, bytes of JSON: it must fit a row of the log, and a frame once more.
+const REPORT_MAX: usize = 40 * 1024;
+
+/// A report of very many keys gives up words, never facts: first the details of what went well,
+/// then all of them; every one is in the record anyway.
+fn fit(mut report: Report) -> Report {
+    let is_short = |r: &Report| serde_json::to_vec(r).is_ok_and(|json| json.len() <= REPORT_MAX);
+    if !is_short(&report) {
+        let well = report
+            .steps
+            .iter_mut()
+            .filter(|s| s.state == StepState::Done);
+        well.for_each(|s| s.detail.clear());
+        let dead = report
+            .keys
+            .iter_mut()
+            .filter(|k| k.verdict == Verdict::Dead);
+        dead.for_each(|k| k.detail.clear());
+    }
+    if !is_short(&report) {
+        report.steps.iter_mut().for_each(|s| s.detail.clear());
+        report.keys.iter_mut().for_each(|k| k.detail.clear());
+    }
+    report
+}
+
 /// The body of a plan's row in the journal: the same facts under the journal's names.
 pub(crate) fn journal_body(action: &str, entry: &Entry) -> serde_json::Value {
     let body = |run: &str, more: serde_json::Value| {
@@ -411,6 +437,32 @@ pub(crate) fn journal_body(action: &str, entry: &Entry) -> serde_json::Value {
 mod tests {
     use super::*;
     use fusebox_domain::KeyRole;
+
+    #[test]
+    fn a_report_of_very_many_keys_gives_up_words_and_no_facts() {
+        let step = |n: usize| Step {
+            step: format!("delete key-{n}"),
+            state: StepState::Done,
+            started_ms: Some(1),
+            ended_ms: Some(2),
+            detail: "x".repeat(200),
+        };
+        let report = Report {
+            id: "a".into(),
+            action: "kill".into(),
+            trigger: "operator".into(),
+            outcome: Outcome::Done,
+            touch_to_dead_ms: None,
+            steps: (0..200).map(step).collect(),
+            keys: Vec::new(),
+            residual: Residual::default(),
+            plan_hash: String::new(),
+            started_ms: 0,
+        };
+        let short = fit(report);
+        assert_eq!(short.steps.len(), 200);
+        assert!(serde_json::to_vec(&short).unwrap().len() <= REPORT_MAX);
+    }
 
     #[test]
     fn touch_to_dead_is_the_last_proof_and_null_unless_all_are_dead() {
