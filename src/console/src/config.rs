@@ -87,10 +87,10 @@ pub(crate) struct Config {
 impl Default for Config {
     fn default() -> Self {
         Self {
-            feed_socket: "/run/fusebox/breaker/feed.sock".into(),
-            operator_socket: "/run/fusebox/revoker/operator.sock".into(),
-            append_socket: "/run/fusebox/recorder/append-operator.sock".into(),
-            journal: "/var/lib/fusebox/recorder/journal.db".into(),
+            feed_socket: "/run/fusebox-breaker/feed.sock".into(),
+            operator_socket: "/run/fusebox-revoker/operator.sock".into(),
+            append_socket: "/run/fusebox-recorder/append-operator.sock".into(),
+            journal: "/var/lib/fusebox-recorder/journal.db".into(),
             revoker_key: None,
             demo_key: None,
             socket_owner: None,
@@ -213,6 +213,21 @@ mod tests {
             loaded.config.operator_socket,
             Config::default().operator_socket
         );
+    }
+
+    #[test]
+    fn the_shipped_example_is_good_and_names_the_defaults() {
+        let loaded = read(include_str!("../../../assets/config/console.toml"));
+        assert!(
+            loaded.used && loaded.problems.is_empty(),
+            "{:?}",
+            loaded.problems
+        );
+        let (named, default) = (loaded.config, Config::default());
+        assert_eq!(named.feed_socket, default.feed_socket);
+        assert_eq!(named.operator_socket, default.operator_socket);
+        assert_eq!(named.append_socket, default.append_socket);
+        assert_eq!(named.journal, default.journal);
     }
 
     #[test]

@@ -38,7 +38,7 @@ pub(crate) struct Sample<T> {
 pub(crate) enum Link {
     Connecting,
     Live,
-    Down { since: Instant, error: String },
+    Down { error: String },
 }
 
 impl Link {
@@ -171,8 +171,9 @@ fn ms(d: Duration) -> u64 {
 }
 
 impl Store {
-    /// A connection changed.
-    pub(crate) fn link(&mut self, peer: Peer, link: Link) {
+    /// A connection changed. Returns whether anything is different: trying again and failing in
+    /// the same way is still the same outage.
+    pub(crate) fn link(&mut self, peer: Peer, link: Link) -> bool {
         if peer == Peer::Feed && link == Link::Live {
             self.last_seq = None;
         }
@@ -182,20 +183,9 @@ impl Store {
             Peer::Recorder => &mut self.recorder,
             Peer::Journal => &mut self.journal,
         };
-        // Trying again and failing again is still the same outage.
-        if let (
-            Link::Down {
-                since,
-                error: known,
-            },
-            Link::Down { error, .. },
-        ) = (&mut *slot, &link)
-        {
-            let _ = since;
-            known.clone_from(error);
-            return;
-        }
+        let changed = *slot != link;
         *slot = link;
+        changed
     }
 
     /// One message of the feed. Returns whether anything visible may have changed.

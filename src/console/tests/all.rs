@@ -249,7 +249,9 @@ fn a_draft_survives_a_killed_console() {
     console.press("n");
     console.shows("NOTE");
     console.press("remember the funding at eight");
-    console.shows("draft kept");
+    console.until("the whole text, kept", |text| {
+        text.contains("funding at eight") && text.contains("draft kept")
+    });
     console.child.kill().unwrap();
     console.child.wait().unwrap();
     let dir = console.dir;

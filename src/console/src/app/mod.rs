@@ -181,7 +181,7 @@ impl App {
     /// A component said something. Returns whether the screen may have changed.
     pub(crate) fn hear(&mut self, event: Event, now: Instant) -> bool {
         match event {
-            Event::Link(peer, link) => self.store.link(peer, link),
+            Event::Link(peer, link) => return self.store.link(peer, link),
             Event::Feed(message) => {
                 return self.store.feed(*message, now) && self.ui.frozen.is_none();
             }

@@ -10,7 +10,7 @@ use fusebox_journal::{Filter, Kind, Reader, Row};
 use serde_json::Value;
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 const INTERVAL: Duration = Duration::from_millis(500);
 /// A summary longer than this is cut; no screen is wider.
@@ -87,7 +87,6 @@ fn watch(path: &std::path::Path, events: &Events, wishes: &Receiver<Wanted>) {
 
 fn down(events: &Events, error: &str) -> bool {
     let link = Link::Down {
-        since: Instant::now(),
         error: error.to_owned(),
     };
     events

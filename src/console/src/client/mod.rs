@@ -13,7 +13,7 @@ pub(crate) mod run;
 use crate::store::{Link, Page, Peer};
 use fusebox_wire::{Component, Error, Frames, append, operator};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::net::UnixStream;
 use tokio::sync::mpsc;
 
@@ -88,7 +88,6 @@ where
             Err(e) => e,
         };
         let link = Link::Down {
-            since: Instant::now(),
             error: ended.to_string(),
         };
         if events.send(Event::Link(peer, link)).await.is_err() {

@@ -17,6 +17,7 @@ pub(super) fn editor(canvas: &mut Canvas<'_>, area: Rect, view: &View<'_>, corne
     let notes = match (&editor.unkept, editor.sending, editor.is_saved()) {
         (Some(_), _, _) => Text::new().add("draft NOT kept", Role::Danger),
         (_, true, _) => Text::new().add("sending …", Role::Warn),
+        _ if editor.area.is_empty() => Text::new(),
         (_, _, true) => Text::new().add("draft kept", Role::Muted),
         _ => Text::new().add("…", Role::Muted),
     };

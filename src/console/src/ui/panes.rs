@@ -42,15 +42,11 @@ fn outage(view: &View<'_>, peer: Peer) -> Option<Text> {
     match link {
         Link::Live => None,
         Link::Connecting => Some(Text::new().add(format!("waiting for the {name}"), Role::Muted)),
-        Link::Down { since, error } => {
-            let secs = view.now.saturating_duration_since(*since).as_millis();
-            let age = fmt::age(u64::try_from(secs).unwrap_or(u64::MAX));
-            Some(
-                Text::new()
-                    .add(format!("{name} gone for {age}: "), Role::Danger)
-                    .add(error.clone(), Role::Muted),
-            )
-        }
+        Link::Down { error } => Some(
+            Text::new()
+                .add(format!("{name} away: "), Role::Danger)
+                .add(error.clone(), Role::Muted),
+        ),
     }
 }
 

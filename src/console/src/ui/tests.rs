@@ -74,7 +74,6 @@ fn stale_at_80_by_24() {
     app.store.link(
         Peer::Feed,
         Link::Down {
-            since: now,
             error: "the other side closed the connection".to_owned(),
         },
     );
@@ -99,7 +98,6 @@ fn nothing_there_at_80_by_24() {
         app.store.link(
             peer,
             Link::Down {
-                since: now,
                 error: format!("/run/fusebox/{path} does not exist: is the daemon running?"),
             },
         );
