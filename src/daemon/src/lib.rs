@@ -3,8 +3,8 @@
 //!
 //! ```no_run
 //! # #[derive(serde::Deserialize)] struct Config;
-//! fn main() -> std::process::ExitCode {
-//!     fusebox_daemon::run::<Config, _>("fusebox-breaker", "measures and trips", |config, service| async move {
+//! fn main_of(args: fusebox_daemon::Args) -> std::process::ExitCode {
+//!     fusebox_daemon::run_with(&args, |config: Config, service| async move {
 //!         service.ready("watching trading-1");
 //!         service.stopped().await;
 //!         Ok(())
@@ -25,7 +25,7 @@ mod service;
 
 pub use config::{ConfigError, load, parse};
 pub use log::init as init_logs;
-pub use service::{Args, Failure, Service, run, run_with};
+pub use service::{Args, Failure, Service, run_with};
 
 /// Exit codes of every program of Fusebox (design, "Command line").
 pub mod exit {

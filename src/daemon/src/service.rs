@@ -1,5 +1,4 @@
 use crate::{config, exit, notify};
-use clap::{Args as _, FromArgMatches};
 use serde::de::DeserializeOwned;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -67,28 +66,7 @@ impl Service {
     }
 }
 
-/// The whole life of a daemon without further subcommands.
-pub fn run<C, F>(
-    name: &'static str,
-    about: &'static str,
-    body: impl FnOnce(C, Service) -> F,
-) -> ExitCode
-where
-    C: DeserializeOwned,
-    F: Future<Output = Result<(), Failure>>,
-{
-    let command = Args::augment_args(
-        clap::Command::new(name)
-            .about(about)
-            .version(env!("CARGO_PKG_VERSION")),
-    );
-    match Args::from_arg_matches(&command.get_matches()) {
-        Ok(args) => run_with(&args, body),
-        Err(e) => e.exit(),
-    }
-}
-
-/// The same for a daemon that parsed its command line itself.
+/// The whole life of a daemon: configuration, logs, TLS provider, runtime, signals, `body`, end.
 pub fn run_with<C, F>(args: &Args, body: impl FnOnce(C, Service) -> F) -> ExitCode
 where
     C: DeserializeOwned,
