@@ -163,7 +163,14 @@ fn content(canvas: &Canvas<'_>, view: &View<'_>, dialog: &Dialog, width: usize) 
             if let Some(plan) = &dialog.plan {
                 plan_rows(&mut rows, view, dialog, plan, width);
                 pinned.push(Row::default());
-                pinned.extend(plan_words(plan, !dialog.is_current()));
+                pinned.extend(plan_words(
+                    plan,
+                    if dialog.is_current() {
+                        Words::Shown
+                    } else {
+                        Words::Following
+                    },
+                ));
             }
             field = Some(pinned.len());
             pinned.push(reason(dialog, width));
@@ -183,7 +190,7 @@ fn content(canvas: &Canvas<'_>, view: &View<'_>, dialog: &Dialog, width: usize) 
             if let Some(plan) = &dialog.plan {
                 rows.push(Text::new().add(purpose(dialog), Role::Text).into());
                 rows.push(Row::default());
-                rows.extend(plan_words(plan, false));
+                rows.extend(plan_words(plan, Words::Told));
             }
             rows.push(Row::default());
             keys = touch_rows(&mut rows, view, dialog, *demo, *signing);
@@ -322,16 +329,28 @@ fn paragraph(rows: &mut Vec<Row>, name: &str, lines: &[String], role: Role, widt
     }
 }
 
-/// The six words, and where else they are. A reason that was typed since is part of the plan.
-fn plan_words(plan: &Plan, changed: bool) -> [Row; 2] {
-    let words = match changed {
-        false => Text::new().add(plan.words.join(" · "), Role::Strong),
-        true => Text::new().add("… the reason is part of the plan", Role::Muted),
+/// How far the plan's six words are.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Words {
+    /// A reason was typed that this plan does not have yet.
+    Following,
+    Shown,
+    /// The challenge is out: the revoker has told them on its own ways.
+    Told,
+}
+
+/// The six words, and where else they are.
+fn plan_words(plan: &Plan, state: Words) -> [Row; 2] {
+    let (words, role) = match state {
+        Words::Following => ("… the reason is part of the plan".to_owned(), Role::Muted),
+        Words::Shown | Words::Told => (plan.words.join(" · "), Role::Strong),
     };
-    let note = match changed {
-        false => "the same six words are in the revoker's log and in Telegram",
-        true => "its six words follow",
+    let note = match state {
+        Words::Following => "its six words follow",
+        Words::Shown => "the revoker logs and sends the same six words when the touch is asked for",
+        Words::Told => "the same six words are in the revoker's log and in Telegram",
     };
+    let words = Text::new().add(words, role);
     let mut first = Text::new().add(left("plan", FIELD), Role::Muted);
     first.0.extend(words.0);
     [
@@ -573,7 +592,7 @@ fn done_rows(canvas: &Canvas<'_>, rows: &mut Vec<Row>, dialog: &Dialog, width: u
     let mut head = Text::new().add(format!("{word}  "), role);
     if let Some(ms) = report.touch_to_dead_ms {
         head.push(
-            format!("touch → all keys dead {}", fmt::seconds(ms)),
+            format!("touch → every trade and move key dead {}", fmt::seconds(ms)),
             Role::Strong,
         );
     }

@@ -72,6 +72,7 @@ fn identity(view: &View<'_>) -> Text {
 
 /// Right end of the first line: a run, armed, auto-kill, the time or the age.
 fn standing(view: &View<'_>) -> Text {
+    let fresh = view.store.fresh(view.now);
     let mut text = Text::new();
     let hidden = view.app.ui.dialog.as_ref().filter(|d| d.hidden);
     if let Some((dialog, Stage::Running { since })) = hidden.map(|d| (d, &d.stage)) {
@@ -101,7 +102,7 @@ fn standing(view: &View<'_>) -> Text {
             format!("   KILLED {}Z", fmt::clock_short(at_ms)),
             Role::Danger,
         );
-    } else if let Some(account) = &view.store.account {
+    } else if let Some(account) = view.store.account.as_ref().filter(|_| fresh.is_usable()) {
         let (word, role) = match account.auto_revoke.as_str() {
             "on" => ("on", Role::Ok),
             "page_first" => ("page first", Role::Warn),
@@ -111,7 +112,7 @@ fn standing(view: &View<'_>) -> Text {
         text.push(word, role);
     }
     text.push("  ", Role::Text);
-    match view.store.fresh(view.now) {
+    match fresh {
         Fresh::Stale { age_ms } => text.push(format!(" DATA {} OLD ", words(age_ms)), Role::Alarm),
         Fresh::Never => text.push(" NO DATA ", Role::Alarm),
         _ => {
@@ -235,18 +236,14 @@ fn equity_text(view: &View<'_>, detail: Detail) -> Text {
 
 /// The nearest rung that has not tripped.
 fn next(view: &View<'_>, gap: &str, with_percent: bool) -> Text {
-    if !view.store.ladder_fresh(view.now).is_usable() {
+    let rungs = || view.store.ladder.iter().flat_map(|l| &l.value.rungs);
+    let unknown = rungs().any(|r| r.state == RungState::Unknown);
+    if unknown || !view.store.ladder_fresh(view.now).is_usable() {
         return Text::new().add(format!("{gap}ladder UNKNOWN"), Role::Warn);
     }
-    let rungs = view.store.ladder.iter().flat_map(|l| &l.value.rungs);
-    let open = rungs.filter(|r| r.state == RungState::Clear && r.room_usdt.is_some());
+    let open = rungs().filter(|r| r.state == RungState::Clear && r.room_usdt.is_some());
     let Some(nearest) = open.min_by_key(|r| r.room_usdt) else {
-        let latched = view
-            .store
-            .ladder
-            .as_ref()
-            .is_some_and(|l| l.value.rungs.iter().any(|r| r.state == RungState::Latched));
-        return match latched {
+        return match rungs().any(|r| r.state == RungState::Latched) {
             true => Text::new().add(format!("{gap}no rung left"), Role::Danger),
             false => Text::new(),
         };

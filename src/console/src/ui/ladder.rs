@@ -115,7 +115,8 @@ pub(super) fn ladder(canvas: &mut Canvas<'_>, area: Rect, view: &View<'_>, corne
         Some(ladder) => {
             let cursor = view.cursor(Pane::Ladder);
             for (n, rung) in ladder.value.rungs.iter().enumerate() {
-                let mut row = line(view, rung, fresh.is_usable(), width);
+                let usable = fresh.is_usable() && rung.state != RungState::Unknown;
+                let mut row = line(view, rung, usable, width);
                 row.selected = focused && n == cursor;
                 rows.push(row);
             }

@@ -23,7 +23,7 @@ struct Column {
 const COLUMNS: &[Column] = &[
     Column {
         caption: "SIZE",
-        width: 8,
+        width: 7,
         rank: 3,
         cell: |_, p| (fmt::size(p.size), Role::Text),
     },
@@ -53,7 +53,7 @@ const COLUMNS: &[Column] = &[
     },
     Column {
         caption: "STOP",
-        width: 8,
+        width: 9,
         rank: 1,
         cell: stop,
     },
