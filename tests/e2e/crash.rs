@@ -130,14 +130,16 @@ async fn a_kill_survives(calls: &str, n: u32, on_intents: bool) {
         .matches("\\\"event\\\":\\\"intent\\\"")
         .count();
     assert_eq!(intents, 1, "{at}");
-    eventually(30, "the run in the journal", async || {
+    // The journal has copies. One that was on its way when the revoker died may be lost, none is
+    // there twice; the record above is what counts.
+    eventually(30, "the result in the journal", async || {
         let rows = journal(&world).await;
-        let of_run = rows.iter().filter(|row| row["kind"] == "plan");
-        let of_run = of_run.filter(|row| row["body"]["plan_id"] == report.id);
-        let events: Vec<_> = of_run.map(|row| row["body"]["event"].clone()).collect();
+        let of_run = rows.iter().map(|row| &row["body"]);
+        let of_run = of_run.filter(|body| body["plan_id"] == report.id);
+        let events: Vec<_> = of_run.map(|body| body["event"].clone()).collect();
         let count = |event: &str| events.iter().filter(|e| **e == event).count();
         assert!(count("intent") <= 1 && count("result") <= 1, "{events:?}");
-        (count("intent") == 1 && count("result") == 1).then_some(())
+        (count("result") == 1).then_some(())
     })
     .await;
     assert!(verifies(&world).await, "{at}");
@@ -196,7 +198,7 @@ async fn a_kill_survives_the_revokers_death_at_its_record() {
         ("fdatasync,fsync", 1),
         ("write", 2),
         ("write", 24),
-        ("write", 40),
+        ("write", 34),
     ] {
         a_kill_survives(calls, n, true).await;
     }

@@ -102,7 +102,8 @@ impl Entry {
 
 struct Order {
     time_ms: i64,
-    entry: Entry,
+    /// `None` only asks to be told when everything before it is durable.
+    entry: Option<Entry>,
     durable: Option<oneshot::Sender<bool>>,
 }
 
@@ -146,7 +147,7 @@ impl Intents {
     pub(crate) fn note(&self, time_ms: i64, entry: Entry) {
         let _ = self.orders.send(Order {
             time_ms,
-            entry,
+            entry: Some(entry),
             durable: None,
         });
     }
@@ -155,6 +156,15 @@ impl Intents {
     /// or never.
     #[must_use = "what is not durable must not be loosened on"]
     pub(crate) async fn durable(&self, time_ms: i64, entry: Entry, within: Duration) -> bool {
+        self.ordered(time_ms, Some(entry), within).await
+    }
+
+    /// Waits until every row so far is durable, at most `within`.
+    pub(crate) async fn caught_up(&self, within: Duration) -> bool {
+        self.ordered(0, None, within).await
+    }
+
+    async fn ordered(&self, time_ms: i64, entry: Option<Entry>, within: Duration) -> bool {
         let (tell, told) = oneshot::channel();
         let order = Order {
             time_ms,
@@ -167,9 +177,12 @@ impl Intents {
 }
 
 fn write(log: &mut ChainLog, order: &Order) -> Result<(), fusebox_journal::Error> {
-    let body = serde_json::to_string(&order.entry)
+    let Some(entry) = &order.entry else {
+        return Ok(());
+    };
+    let body = serde_json::to_string(entry)
         .map_err(|e| fusebox_journal::Error::Malformed(e.to_string()))?;
-    log.append(order.time_ms, order.entry.word(), "revoker", body)
+    log.append(order.time_ms, entry.word(), "revoker", body)
         .map(drop)
 }
 

@@ -8,6 +8,8 @@ use crate::world::World;
 use futures_util::future::join_all;
 use std::time::Duration;
 
+/// How long a destruction waits for the record of the proofs before it. A stuck disk stops nothing.
+const RECORDED_WITHIN: Duration = Duration::from_secs(1);
 const PAUSE: Duration = Duration::from_millis(500);
 /// How often a silent or sealed store is asked again.
 const TRIES: u32 = 10;
@@ -41,6 +43,10 @@ pub(super) async fn lane(world: &World, plan: &Contain, run: &Run, gates: &Gates
         };
         // Our own copy probes the key; the store's is destroyed when that is over.
         let _ = tokio::time::timeout(limit, gates.key_settled(&key.name)).await;
+        // After a crash nothing could probe the key any more: its proof must be on record by now.
+        if !world.intents.caught_up(RECORDED_WITHIN).await {
+            tracing::error!(key = %key.name, "its proof may not be on record, its secret is destroyed");
+        }
         run.step(&step, destroy(world, path)).await;
     }));
     let leases = join_all(plan.lease_prefixes.iter().map(|prefix| async move {
