@@ -1,7 +1,9 @@
 //! The console's state and what keys and messages do to it. One task owns it (`run`); everything
 //! else sends values. `update` is synchronous and does no I/O: it returns effects.
 
-pub(crate) mod act;
+mod act;
+mod input;
+mod open;
 pub(crate) mod palette;
 pub(crate) mod run;
 

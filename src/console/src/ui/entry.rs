@@ -30,7 +30,7 @@ pub(super) fn entry(canvas: &mut Canvas<'_>, area: Rect, view: &View<'_>, corner
     let title = Text::new()
         .add(format!("Entry {}", fmt::count(entry.seq)), Role::Strong)
         .add(format!("  {}", fmt::date_time(entry.time_ms)), Role::Muted);
-    let notes = Text::new().add(entry.kind.clone(), super::panes::kind_role(&entry.kind));
+    let notes = Text::new().add(entry.kind.clone(), super::journal::kind_role(&entry.kind));
     canvas.rule(area, corner, &title, &notes, focused);
     let rows = lines(entry, usize::from(inner.width));
     let most = rows.len().saturating_sub(usize::from(inner.height));

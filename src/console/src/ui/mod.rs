@@ -8,11 +8,14 @@ mod dialog;
 mod editor;
 mod entry;
 mod head;
+mod health;
 mod help;
+mod journal;
 mod ladder;
 pub(crate) mod paint;
 mod panes;
 mod positions;
+mod report;
 #[cfg(test)]
 mod tests;
 
@@ -91,10 +94,10 @@ fn normal(canvas: &mut Canvas<'_>, area: Rect, view: &View<'_>) {
     if whole || rest.height < 5 {
         return lower(canvas, rest, view);
     }
-    let lines = panes::health_line_count(view, rest.width).min(rest.height.saturating_sub(4));
+    let lines = health::line_count(view, rest.width).min(rest.height.saturating_sub(4));
     let (slot, health) = take(rest, rest.height - 1 - lines);
     lower(canvas, slot, view);
-    panes::health_brief(canvas, health, view);
+    health::brief_strip(canvas, health, view);
 }
 
 /// The lower part of the normal layout: the editor, or the pane that was chosen last.
@@ -110,11 +113,11 @@ fn pane(canvas: &mut Canvas<'_>, area: Rect, view: &View<'_>, which: Pane, corne
         Pane::Ladder => ladder::ladder(canvas, area, view, corner),
         Pane::Positions => positions::positions(canvas, area, view, corner),
         Pane::Journal if view.app.ui.opened => entry::entry(canvas, area, view, corner),
-        Pane::Journal => panes::journal(canvas, area, view, corner),
+        Pane::Journal => journal::journal(canvas, area, view, corner),
         Pane::Chart => chart::chart(canvas, area, view, corner),
         Pane::Keys => panes::keys(canvas, area, view, corner),
         Pane::Alerts => panes::alerts(canvas, area, view, corner),
-        Pane::Health => panes::health(canvas, area, view, corner),
+        Pane::Health => health::health(canvas, area, view, corner),
     }
 }
 
@@ -184,7 +187,7 @@ fn right_column(canvas: &mut Canvas<'_>, area: Rect, view: &View<'_>) {
         return editor::editor(canvas, area, view, "┬");
     }
     let (journal, opened) = take(area, area.height * 3 / 5);
-    panes::journal(canvas, journal, view, "┬");
+    journal::journal(canvas, journal, view, "┬");
     entry::entry(canvas, opened, view, "├");
 }
 
@@ -198,7 +201,7 @@ fn lower_strip(canvas: &mut Canvas<'_>, area: Rect, view: &View<'_>, with_alerts
         width: area.width - width * (parts - 1),
         ..area
     };
-    panes::health(canvas, left, view, "├");
+    health::health(canvas, left, view, "├");
     if with_alerts {
         let middle = Rect {
             x: left.right(),
@@ -247,7 +250,7 @@ fn over(canvas: &mut Canvas<'_>, area: Rect, view: &View<'_>) -> Option<Position
         return dialog::dialog(canvas, body, view);
     }
     if ui.filtering {
-        return panes::filter_cursor(area, view);
+        return journal::filter_cursor(area, view);
     }
     None
 }
