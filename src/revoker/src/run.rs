@@ -418,7 +418,7 @@ pub(crate) fn journal_body(action: &str, entry: &Entry) -> serde_json::Value {
         ),
         Entry::Result { run, report } => body(
             run,
-            json!({"state": report.outcome, "detail": format!("touch to dead {:?} ms", report.touch_to_dead_ms),
+            json!({"state": report.outcome, "detail": in_a_line(report),
                 "report": report}),
         ),
         Entry::Closed {
@@ -430,6 +430,15 @@ pub(crate) fn journal_body(action: &str, entry: &Entry) -> serde_json::Value {
             json!({"plan_id": "", "event": "heard", "action": action,
                 "detail": format!("request {sequence} of {account}")})
         }
+    }
+}
+
+/// What a result comes to, in words.
+fn in_a_line(report: &Report) -> String {
+    match (report.action.as_str(), report.touch_to_dead_ms) {
+        (_, Some(ms)) => format!("all keys dead {ms} ms after the authorization"),
+        ("kill", None) => "not every key is proven dead".to_owned(),
+        (action, None) => format!("{action} ended"),
     }
 }
 
