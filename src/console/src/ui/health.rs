@@ -139,7 +139,7 @@ pub(super) fn health(canvas: &mut Canvas<'_>, area: Rect, view: &View<'_>, corne
             x: inner.x + width + 2,
             ..first
         };
-        let rest = rows.split_off(height.min(rows.len()));
+        let rest = rows.split_off(rows.len().div_ceil(2));
         canvas.list(first, &rows, 0);
         return canvas.list(second, &rest, 0);
     }

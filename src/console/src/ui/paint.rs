@@ -259,9 +259,15 @@ impl Canvas<'_> {
         if notes.is_empty() {
             return;
         }
+        // A neighbour's edge keeps its distance.
+        let gap = if area.right() < self.buffer.area.right() {
+            3
+        } else {
+            1
+        };
         let width = u16::try_from(notes.width())
             .unwrap_or(u16::MAX)
-            .saturating_add(1);
+            .saturating_add(gap);
         let mut at = area.right().saturating_sub(width);
         if at <= x {
             return;
@@ -270,6 +276,7 @@ impl Canvas<'_> {
         for bit in &notes.0 {
             at = self.put(line, at, area.y, &bit.text, bit.role);
         }
+        self.put(line, at, area.y, " ", Role::Text);
     }
 
     /// What is inside of a pane below its rule: one cell off the edge, and off a neighbour.

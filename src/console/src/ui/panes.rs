@@ -125,8 +125,12 @@ fn key_row(canvas: &Canvas<'_>, key: &RegisteredKey, width: usize) -> Row {
         .as_ref()
         .map(|o| o.api_key.short())
         .unwrap_or_default();
+    let mark = match role {
+        Role::Muted => "– ".to_owned(),
+        role => canvas.mark(role),
+    };
     let mut text = Text::new()
-        .add(canvas.mark(role), role)
+        .add(mark, role)
         .add(left(key.name.as_str(), 15), Role::Strong)
         .add(left(&short, 9), Role::Muted)
         .add(left(&word, if width < 50 { 11 } else { 12 }), role);
