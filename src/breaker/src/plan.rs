@@ -337,6 +337,11 @@ impl Plan {
         self.ended_ms.is_none()
     }
 
+    /// Whether every job's end state was seen.
+    pub(crate) fn has_done_all(&self) -> bool {
+        self.tasks.iter().all(|task| task.state == State::Done)
+    }
+
     pub(crate) fn state_of(&self, job: Job) -> Option<State> {
         self.tasks.iter().find(|t| t.job == job).map(|t| t.state)
     }

@@ -62,7 +62,8 @@ impl Desk {
     }
 
     /// Raises an alert. The same rule and subject within 30 minutes is swallowed, unless its level
-    /// or depth rose.
+    /// or depth rose. While nobody acknowledged the former one, the story goes on in it: it is told
+    /// again under its id, and one acknowledgement is enough (a flood hides what matters, T32).
     pub fn raise(&mut self, notice: Notice, depth: i64, now_ms: i64) -> Raised {
         let same =
             |a: &&mut Open| a.notice.rule == notice.rule && a.notice.subject == notice.subject;
@@ -70,6 +71,14 @@ impl Desk {
             let worse = notice.level > open.notice.level || depth > open.depth;
             if !worse && now_ms.saturating_sub(open.told_ms) < DEDUP_MS {
                 return Raised::Muted(open.id.clone());
+            }
+            if !open.acknowledged {
+                let needed = (notice.level >= Level::Warn).then(|| now_ms.saturating_add(ACK_MS));
+                open.ack_by_ms = open.ack_by_ms.or(needed);
+                open.notice = notice;
+                open.depth = open.depth.max(depth);
+                open.told_ms = now_ms;
+                return Raised::Tell(open.id.clone());
             }
         }
         self.next += 1;
@@ -208,15 +217,21 @@ mod tests {
     }
 
     #[test]
-    fn only_the_newest_of_a_story_escalates_and_its_acknowledgement_covers_the_older() {
+    fn a_story_that_gets_worse_is_one_alert_until_somebody_acknowledges_it() {
         let mut desk = Desk::new("e");
-        let _ = desk.raise(notice(Level::Warn, "R1"), 5, 0);
-        let Raised::Tell(newest) = desk.raise(notice(Level::Warn, "R1"), 6, MINUTE) else {
-            panic!("deeper is told");
+        let Raised::Tell(id) = desk.raise(notice(Level::Warn, "R1"), 5, 0) else {
+            panic!("the first one is told");
         };
-        let due: Vec<_> = desk.due(30 * MINUTE).into_iter().map(|o| o.id).collect();
-        assert_eq!(due, std::slice::from_ref(&newest));
-        desk.acknowledge(&newest);
-        assert!(desk.alerts().iter().all(|a| a.acknowledged));
+        let deeper = desk.raise(notice(Level::Warn, "R1"), 6, MINUTE);
+        assert_eq!(deeper, Raised::Tell(id.clone()));
+        assert_eq!(desk.alerts().len(), 1);
+        assert_eq!(
+            desk.due(10 * MINUTE).len(),
+            1,
+            "getting worse gives nobody more time"
+        );
+        assert!(desk.acknowledge(&id));
+        let after = desk.raise(notice(Level::Warn, "R1"), 7, 11 * MINUTE);
+        assert!(matches!(after, Raised::Tell(new) if new != id));
     }
 }

@@ -326,13 +326,7 @@ impl Engine {
                 _ => feed::RungState::Unknown,
             },
             since_ms: latch.map(|latch| latch.t_ms),
-            action: match rung {
-                Rung::R1 => "alert",
-                Rung::R2 => "halve positions",
-                Rung::R3 => "scale to zero",
-                _ => "revoke keys",
-            }
-            .to_owned(),
+            action: action_words(rung).0.to_owned(),
             done: latch.and_then(|_| self.done(rung)),
             review: self.open_review(rung),
         }
@@ -349,6 +343,7 @@ impl Engine {
         let plan = own.or_else(|| self.plans.iter().find(|plan| plan.t_ms == latch_ms));
         plan.map(|plan| match plan.rung == rung.name() {
             true if plan.tasks.is_empty() => "alerted".to_owned(),
+            true if plan.has_done_all() => action_words(rung).1.to_owned(),
             true => fusebox_domain::clean_line(&plan.detail(), 300),
             false => format!("by the plan of {}", plan.rung),
         })
@@ -570,4 +565,15 @@ fn share_bp(part: Decimal, whole: Decimal) -> Option<i64> {
         .checked_mul(Decimal::from(10_000))?
         .checked_div(whole)?;
     i64::try_from(bp.floor()).ok()
+}
+
+/// What a rung does, and what it has done once that was seen. Of R4 the breaker sees only that
+/// the revoker answered; the proof is the revoker's to show.
+fn action_words(rung: Rung) -> (&'static str, &'static str) {
+    match rung {
+        Rung::R1 => ("alert", "alerted"),
+        Rung::R2 => ("halve positions", "positions halved"),
+        Rung::R3 => ("scale to zero", "bot at zero"),
+        _ => ("revoke keys", "the revoker answered"),
+    }
 }
