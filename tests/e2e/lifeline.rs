@@ -25,7 +25,10 @@ fn wait_until(what: &str, limit: Duration, mut done: impl FnMut() -> bool) {
 
 #[test]
 fn a_demo_that_is_killed_leaves_no_process() {
+    // The files of a killed demo stay behind; here they go with the test.
+    let files = tempfile::tempdir().unwrap();
     let mut demo = Command::new(program("fusebox-demo"))
+        .env("TMPDIR", files.path())
         .args(["--no-build", "--headless", "--scenario", "calm"])
         .stdout(Stdio::null())
         .spawn()
