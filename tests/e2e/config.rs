@@ -39,8 +39,8 @@ async fn the_console_says_a_typo_and_changes_nothing_with_it() {
         assert!(said.contains(&place), "{said}");
         code
     };
-    assert_ne!(fusebox(&["kill"]), 0);
-    assert_ne!(fusebox(&["status"]), 0);
+    assert_eq!(fusebox(&["kill"]), 2);
+    assert_eq!(fusebox(&["status"]), 2);
     // What needs no configuration works without one.
     let db = world.journal_db();
     assert_eq!(

@@ -5,6 +5,7 @@
 
 use crate::authorization::Authorization;
 use crate::daemon::Revoker;
+use crate::kill::outlook;
 use crate::plan::Plan;
 use crate::planner::{self, refused};
 use crate::random;
@@ -169,9 +170,7 @@ impl Conversation {
             Ok(()) => match request {
                 Request::Status => Ok(vec![Reply::Status(self.revoker.status())]),
                 Request::Keys => Ok(vec![Reply::Keys(self.revoker.keys())]),
-                Request::Plan { wish } => planner::plan(&self.revoker.world, &wish)
-                    .await
-                    .map(|plan| vec![Reply::Plan(plan.view())]),
+                Request::Plan { wish } => self.plan(&wish).await,
                 Request::Challenge { wish } => self.challenge(&wish).await,
                 Request::Execute { nonce, assertion } => self.execute(nonce, &assertion).await,
                 Request::Attach { run } => self.attach(&run),
@@ -216,6 +215,21 @@ impl Conversation {
         })
     }
 
+    async fn plan(&self, wish: &wire::Wish) -> Result<Vec<Reply>, Refused> {
+        let plan = planner::plan(&self.revoker.world, wish).await?;
+        Ok(vec![Reply::Plan(self.shown(&plan).await)])
+    }
+
+    /// The plan with what it will leave open, in numbers of now. They are not part of its hash.
+    async fn shown(&self, plan: &Plan) -> wire::Plan {
+        let mut view = plan.view();
+        if let Plan::Contain(contain) = plan {
+            let outlook = outlook(&self.revoker.world, contain).await;
+            view.leaves.splice(0..0, outlook);
+        }
+        view
+    }
+
     /// Bytes to sign for one plan; an older pending challenge of this console is forgotten.
     async fn challenge(&mut self, wish: &wire::Wish) -> Result<Vec<Reply>, Refused> {
         self.pending = None;
@@ -234,7 +248,7 @@ impl Conversation {
             issued_ms,
             requester,
         );
-        let view = plan.view();
+        let view = self.shown(&plan).await;
         self.revoker.show_fingerprint(&view, &document.requester);
         self.pending = Some((document.clone(), plan));
         Ok(vec![Reply::Challenge(wire::Challenge {
@@ -476,7 +490,7 @@ impl Revoker {
         Keys {
             keys: declared.chain(strangers).collect(),
             listing_age_ms: world.registry.listing_age_ms(uids, now),
-            blind_spots: vec!["other master keys and web logins: not observable".to_owned()],
+            blind_spots: vec!["other master keys and web logins".to_owned()],
         }
     }
 

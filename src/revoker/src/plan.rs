@@ -260,7 +260,7 @@ impl Contain {
             format!("{name}: its id is not known, so it is not deleted; delete it by hand")
         }));
         view.leaves
-            .push("open positions with their stops; nothing manages them any more".to_owned());
+            .push("what is open stays open with its stops; nothing manages it any more".to_owned());
         view.leaves
             .push("other master keys and web logins: not observable".to_owned());
     }

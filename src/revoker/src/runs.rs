@@ -3,7 +3,7 @@
 use crate::authorization::Authorization;
 use crate::intents::{DURABLE_WITHIN, Entry, Intent, Past, PastRun};
 use crate::plan::{Contain, Plan};
-use crate::run::{Origin, Run};
+use crate::run::{Origin, Run, journal_body};
 use crate::world::{World, now_ms};
 use crate::{kill, planner, resume, rotate};
 use fusebox_notify::{Field, Level};
@@ -221,6 +221,13 @@ fn restore_one(world: &Arc<World>, runs: &Arc<Runs>, old: PastRun) {
     }
     // A clock that was set back counts as expired (K9).
     let in_time = age_ms.is_some_and(|age| age <= world.config.limits.resume_ms);
+    // The intent again, under another name: its first copy may have died on the way to the outbox.
+    let intent = Entry::Intent(Box::new(old.intent));
+    let mut body = journal_body(run.action, &intent);
+    if let Some(body) = body.as_object_mut() {
+        body.insert("event".to_owned(), "resumed".into());
+    }
+    world.outbox.row(now_ms(), "plan", body);
     match (&run.plan, in_time) {
         (Plan::Contain(_), true) | (Plan::Rotate(_), true) => {
             tracing::warn!(run = run.id, finished, "resuming an interrupted run");

@@ -29,4 +29,4 @@ pub mod stop;
 pub use error::Error;
 pub use frame::{Frames, MAX_FRAME};
 pub use signed::{Signed, SignedError};
-pub use socket::{Component, Hello, Listener, PROTOCOL, Peer, connect};
+pub use socket::{Component, Hello, Listener, PROTOCOL, Peer, Pending, connect};

@@ -126,7 +126,7 @@ pub(crate) fn main() -> ExitCode {
                 && !harmless
                 && (named || loaded.path.as_ref().is_some_and(|p| p.exists()))
             {
-                return out.fail(
+                return out.wrong_use(
                     "config",
                     "the configuration cannot be used; nothing was asked or done",
                 );

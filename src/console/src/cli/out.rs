@@ -11,6 +11,7 @@ use std::process::ExitCode;
 pub(super) enum Code {
     Done,
     Failed,
+    Usage,
     Partly,
 }
 
@@ -19,6 +20,7 @@ impl From<Code> for ExitCode {
         match code {
             Code::Done => Self::SUCCESS,
             Code::Failed => Self::from(1),
+            Code::Usage => Self::from(2),
             Code::Partly => Self::from(3),
         }
     }
@@ -73,9 +75,18 @@ impl Out {
 
     /// Failed or refused, with a reason for people and one for programs.
     pub(super) fn fail(self, code: &str, message: &str) -> ExitCode {
+        self.end(Code::Failed, code, message)
+    }
+
+    /// Wrong use: the command line or the configuration.
+    pub(super) fn wrong_use(self, code: &str, message: &str) -> ExitCode {
+        self.end(Code::Usage, code, message)
+    }
+
+    fn end(self, exit: Code, code: &str, message: &str) -> ExitCode {
         self.complain(message);
         self.object(&json!({"ok": false, "error": {"code": code, "message": message}}));
-        Code::Failed.into()
+        exit.into()
     }
 }
 

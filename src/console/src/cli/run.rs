@@ -8,7 +8,7 @@ use crate::client::run::{Error, Event, Finished, Route, Talk, Tell};
 use crate::fmt;
 use clap::Args;
 use fusebox_domain::{AccountName, KeyName};
-use fusebox_wire::operator::{Challenge, Outcome, Plan, StepState, Verdict, Wish};
+use fusebox_wire::operator::{Challenge, Outcome, Plan, Residual, StepState, Verdict, Wish};
 use std::process::ExitCode;
 use tokio::sync::mpsc;
 
@@ -238,32 +238,15 @@ fn report(out: &Out, finished: &Finished) -> Code {
             fusebox_domain::clean_line(&key.detail, 120)
         ));
     }
-    let residual = &report.residual;
-    for p in &residual.positions {
-        let stop = p.stop_price.map_or_else(
-            || "NO STOP".to_owned(),
-            |s| format!("stop {}", fmt::price(s)),
-        );
-        out.line(&format!(
-            "left open: {} {} {}  {stop}",
-            fusebox_domain::clean_line(&p.symbol, 30),
-            p.side,
-            fmt::size(p.size)
-        ));
-    }
-    out.line(&format!(
-        "left: {} entries resting, {} stops kept  {}",
-        residual.resting_entries,
-        residual.stops_kept,
-        fusebox_domain::clean_line(&residual.seen, 120)
-    ));
-    for note in &residual.notes {
-        out.line(&format!("note: {}", fusebox_domain::clean_line(note, 200)));
+    if report.action == "kill" {
+        residual(out, &report.residual);
     }
     if let Some(released) = &finished.released {
-        out.line(&format!("breaker: {released}"));
+        out.line(&format!("breaker: {}", released.detail));
     }
+    let not_released = finished.released.as_ref().is_some_and(|r| !r.done);
     let (word, code) = match report.outcome {
+        Outcome::Done if not_released => ("signed, but NOT RELEASED", Code::Failed),
         Outcome::Done => ("done", Code::Done),
         Outcome::Partial => ("PARTIAL", Code::Partly),
         Outcome::Unknown => ("UNKNOWN", Code::Partly),
@@ -290,6 +273,31 @@ fn report(out: &Out, finished: &Finished) -> Code {
             }
         }
         None => code,
+    }
+}
+
+/// What a kill leaves that nothing manages any more.
+fn residual(out: &Out, residual: &Residual) {
+    for p in &residual.positions {
+        let stop = p.stop_price.map_or_else(
+            || "NO STOP".to_owned(),
+            |s| format!("stop {}", fmt::price(s)),
+        );
+        out.line(&format!(
+            "left open: {} {} {}  {stop}",
+            fusebox_domain::clean_line(&p.symbol, 30),
+            p.side,
+            fmt::size(p.size)
+        ));
+    }
+    out.line(&format!(
+        "left: {} entries resting, {} stops kept  {}",
+        residual.resting_entries,
+        residual.stops_kept,
+        fusebox_domain::clean_line(&residual.seen, 120)
+    ));
+    for note in &residual.notes {
+        out.line(&format!("note: {}", fusebox_domain::clean_line(note, 200)));
     }
 }
 

@@ -57,7 +57,16 @@ pub(crate) struct Finished {
     /// Why the report is not to be believed; `None`: the pinned key signed it.
     pub(crate) untrusted: Option<String>,
     /// What the breaker said to a release.
-    pub(crate) released: Option<String>,
+    pub(crate) released: Option<Released>,
+}
+
+/// The breaker's answer to a certificate.
+#[derive(Debug, Clone)]
+pub(crate) struct Released {
+    /// Whether it acted on it.
+    pub(crate) done: bool,
+    /// In words.
+    pub(crate) detail: String,
 }
 
 /// What a dialog hears.
@@ -302,11 +311,17 @@ impl Trust {
         })
     }
 
-    async fn release(&self, certificate: Signed) -> String {
+    async fn release(&self, certificate: Signed) -> Released {
         let request = feed::Request::Release { certificate };
         match super::feed::request(&self.feed, &request).await {
-            Ok(reply) => clean_line(&reply.detail, 300),
-            Err(e) => format!("the breaker could not be told: {e}; the certificate had no effect"),
+            Ok(reply) => Released {
+                done: reply.done,
+                detail: clean_line(&reply.detail, 300),
+            },
+            Err(e) => Released {
+                done: false,
+                detail: format!("it could not be told: {e}; the certificate had no effect"),
+            },
         }
     }
 }

@@ -130,7 +130,7 @@ pub(super) fn done_rows(canvas: &Canvas<'_>, rows: &mut Vec<Row>, dialog: &Dialo
         ),
     }
     if let Some(released) = &finished.released {
-        for line in wrap(&format!("breaker: {released}"), width) {
+        for line in wrap(&format!("breaker: {}", released.detail), width) {
             rows.push(Text::new().add(line, Role::Text).into());
         }
     }
@@ -150,6 +150,9 @@ fn residual_rows(rows: &mut Vec<Row>, dialog: &Dialog, width: usize) {
     let Some(finished) = &dialog.finished else {
         return;
     };
+    if finished.report.action != "kill" {
+        return; // only a kill leaves something unmanaged
+    }
     let residual = &finished.report.residual;
     let equity = residual
         .equity_usdt

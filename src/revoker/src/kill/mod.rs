@@ -17,6 +17,7 @@ mod gates;
 mod keys;
 mod orders;
 mod residual;
+pub(crate) use residual::outlook;
 mod secrets;
 mod watch;
 mod workload;

@@ -52,6 +52,43 @@ pub(super) async fn look(
     residual
 }
 
+/// How long the plan may wait for its outlook: a person is about to touch.
+const OUTLOOK_LIMIT: Duration = Duration::from_millis(800);
+
+/// What the plan will leave open, as far as it can be seen now: one line for each account.
+pub(crate) async fn outlook(world: &World, plan: &Contain) -> Vec<String> {
+    let mut lines = Vec::new();
+    for account in &plan.accounts {
+        let mut seen = Residual::default();
+        let looked = tokio::time::timeout(OUTLOOK_LIMIT, one(world, account, &mut seen)).await;
+        let name = &account.name;
+        lines.push(match looked {
+            Ok(Ok(())) => format!("{name}: {}", in_a_line(&seen)),
+            Ok(Err(why)) => format!("{name}: positions not seen: {why}"),
+            Err(_) => format!("{name}: positions not seen: no answer within 0.8 s"),
+        });
+    }
+    lines
+}
+
+/// "3 positions, 61.90 USDT at risk to their stops; ETHUSDT has NO STOP; 4 entries now resting".
+fn in_a_line(seen: &Residual) -> String {
+    let at_risk: Decimal = seen.positions.iter().filter_map(|p| p.at_risk_usdt).sum();
+    let bare = seen.positions.iter().filter(|p| p.stop_price.is_none());
+    let bare: Vec<_> = bare.map(|p| p.symbol.as_str()).collect();
+    let mut line = match seen.positions.len() {
+        0 => "no open position".to_owned(),
+        n => format!("{n} positions, {:.2} USDT at risk to their stops", at_risk),
+    };
+    if !bare.is_empty() {
+        line.push_str(&format!("; NO STOP on {}", bare.join(", ")));
+    }
+    if seen.resting_entries > 0 {
+        line.push_str(&format!("; {} entries resting now", seen.resting_entries));
+    }
+    line
+}
+
 async fn one(
     world: &World,
     account: &PlannedAccount,
@@ -124,4 +161,34 @@ fn distance_bp(mark: Decimal, liquidation: Decimal) -> Option<i64> {
         .checked_div(mark)?
         .trunc()
         .to_i64()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn position(symbol: &str, at_risk: Option<i64>) -> ResidualPosition {
+        ResidualPosition {
+            symbol: symbol.to_owned(),
+            side: "long".to_owned(),
+            size: Decimal::ONE,
+            mark_price: Some(Decimal::from(100)),
+            stop_price: at_risk.map(|loss| Decimal::from(100 - loss)),
+            at_risk_usdt: at_risk.map(Decimal::from),
+            liquidation_price: None,
+            liquidation_bp: None,
+        }
+    }
+
+    #[test]
+    fn the_outlook_says_what_is_at_risk_and_what_has_no_stop() {
+        let mut seen = Residual::default();
+        assert_eq!(in_a_line(&seen), "no open position");
+        seen.positions = vec![position("BTCUSDT", Some(7)), position("XRPUSDT", None)];
+        seen.resting_entries = 4;
+        assert_eq!(
+            in_a_line(&seen),
+            "2 positions, 7.00 USDT at risk to their stops; NO STOP on XRPUSDT; 4 entries resting now"
+        );
+    }
 }
