@@ -1,7 +1,7 @@
 //! The breaker's configuration. Secrets stand nowhere in it, only where to get them.
 
 use fusebox_custody::Source;
-use fusebox_domain::{AccountName, Environment, Uid};
+use fusebox_domain::{AccountName, AutoRevoke, Environment, Uid};
 use fusebox_ladder::{Config as LadderConfig, Rung};
 use ring::digest::{SHA256, digest};
 use serde::Deserialize;
@@ -95,25 +95,6 @@ pub(crate) struct Telegram {
     pub url: String,
     pub token: Source,
     pub chat_id: String,
-}
-
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum AutoRevoke {
-    #[default]
-    On,
-    PageFirst,
-    Off,
-}
-
-impl AutoRevoke {
-    pub(crate) fn as_str(self) -> &'static str {
-        match self {
-            Self::On => "on",
-            Self::PageFirst => "page_first",
-            Self::Off => "off",
-        }
-    }
 }
 
 fn two_minutes() -> i64 {

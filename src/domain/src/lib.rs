@@ -9,6 +9,7 @@
 #![forbid(unsafe_code)]
 
 mod account;
+mod authority;
 mod environment;
 mod fresh;
 mod key;
@@ -17,6 +18,7 @@ mod market;
 mod text;
 
 pub use account::{AccountName, Uid};
+pub use authority::AutoRevoke;
 pub use environment::{Environment, EnvironmentError};
 pub use fresh::{Fresh, Limits};
 pub use key::{ApiKeyId, KeyName, KeyRole, ObservedKey, Scope};

@@ -5,7 +5,7 @@
 //! called.
 
 use crate::authorization::{Authorization, Measured};
-use crate::config::{Account, AutoRevoke};
+use crate::config::Account;
 use crate::daemon::Revoker;
 use crate::intents::Entry;
 use crate::plan::{Plan, PlannedAccount};
@@ -13,7 +13,7 @@ use crate::proof::{Listing, Probe};
 use crate::run::End;
 use crate::world::now_ms;
 use crate::{kill, planner, runs};
-use fusebox_domain::AccountName;
+use fusebox_domain::{AccountName, AutoRevoke};
 use fusebox_notify::{Field, Level};
 use fusebox_wire::operator::{StepState, Verdict};
 use fusebox_wire::stop::{Reply, Request, STOP, Stop, StopKind};

@@ -3,7 +3,7 @@
 
 use crate::Error;
 use fusebox_custody::Source;
-use fusebox_domain::{AccountName, Environment, KeyName, KeyRole, Uid};
+use fusebox_domain::{AccountName, AutoRevoke, Environment, KeyName, KeyRole, Uid};
 use serde::Deserialize;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -42,30 +42,6 @@ pub(crate) struct Config {
     pub keys: Vec<Key>,
     #[serde(default)]
     pub limits: Limits,
-}
-
-/// What happens on a ladder request or an undeclared key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum AutoRevoke {
-    /// A ladder request confirmed by the revoker's own ladder kills.
-    #[default]
-    On,
-    /// It stops entries, scales to zero and pages; a person kills.
-    PageFirst,
-    /// An undeclared key is journalled; a ladder request is answered as with `page_first`, since
-    /// no setting may make a loss go on.
-    Off,
-}
-
-impl AutoRevoke {
-    pub(crate) fn as_str(self) -> &'static str {
-        match self {
-            Self::On => "on",
-            Self::PageFirst => "page_first",
-            Self::Off => "off",
-        }
-    }
 }
 
 fn page_first() -> AutoRevoke {

@@ -2,12 +2,12 @@
 //! a scope beyond the role, a lost address are incidents (threats T42, T43).
 
 use crate::authorization::Authorization;
-use crate::config::{AutoRevoke, Key};
+use crate::config::Key;
 use crate::daemon::Revoker;
 use crate::plan::Plan;
 use crate::world::{World, now_ms};
 use crate::{planner, runs};
-use fusebox_domain::{ApiKeyId, KeyRole, ObservedKey, Scope};
+use fusebox_domain::{ApiKeyId, AutoRevoke, KeyRole, ObservedKey, Scope};
 use fusebox_notify::{Field, Level};
 use futures_util::future::join_all;
 use std::collections::BTreeSet;

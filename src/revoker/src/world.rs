@@ -2,7 +2,7 @@
 
 use crate::bot::Bot;
 use crate::cluster::Cluster;
-use crate::config::{AutoRevoke, Config};
+use crate::config::Config;
 use crate::controls::Controls;
 use crate::exchange::Hands;
 use crate::intents::Intents;
@@ -13,7 +13,7 @@ use crate::pager::Pager;
 use crate::registry::Registry;
 use crate::vault::Vault;
 use fusebox_custody::VaultReader;
-use fusebox_domain::AccountName;
+use fusebox_domain::{AccountName, AutoRevoke};
 use fusebox_venue::{Error as VenueError, Reader};
 use fusebox_wire::{Signed, SignedError};
 use ring::signature::{Ed25519KeyPair, KeyPair as _};
