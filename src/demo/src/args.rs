@@ -74,9 +74,30 @@ impl Scenario {
     }
 }
 
+/// The slowest price path that still fits a headless run.
+const HEADLESS_MIN: f64 = 4.0;
+
 impl Args {
-    /// Speed of the price: as asked, or what lets a headless run end within 90 seconds.
+    /// Speed of the price. A headless run ends within 90 seconds whatever is asked, so it is never
+    /// slower than [`HEADLESS_MIN`].
     pub(crate) fn speed(&self) -> f64 {
-        self.speed.unwrap_or(if self.headless { 6.0 } else { 1.0 })
+        match (self.headless, self.speed) {
+            (true, asked) => asked.unwrap_or(6.0).max(HEADLESS_MIN),
+            (false, asked) => asked.unwrap_or(1.0),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_headless_run_is_never_too_slow_for_its_limit() {
+        let speed = |line: &[&str]| Args::parse_from(["fusebox-demo"].iter().chain(line)).speed();
+        let close = |a: f64, b: f64| (a - b).abs() < 1e-9;
+        assert!(close(speed(&["--headless", "--speed", "1"]), HEADLESS_MIN));
+        assert!(close(speed(&["--headless", "--speed", "20"]), 20.0));
+        assert!(close(speed(&["--speed", "0.5"]), 0.5));
     }
 }

@@ -17,8 +17,9 @@ pub(crate) enum Killer {
 /// What must happen, no less and no more.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Expectation {
-    /// Rungs, in the order in which they fire.
-    pub(crate) rungs: &'static [&'static str],
+    /// Rungs, in the order in which they fire; `None`: the price comes from a file, and whichever
+    /// fire are right.
+    pub(crate) rungs: Option<&'static [&'static str]>,
     /// Rungs whose automatic action must end well.
     pub(crate) done: &'static [&'static str],
     /// Who kills, and after which rung a person does.
@@ -36,23 +37,32 @@ impl Expectation {
             Killer::Operator
         };
         let quiet = Duration::from_secs(3);
+        if args.candles.is_some() {
+            return Self {
+                rungs: None,
+                done: &[],
+                killer,
+                kill_after: "R3",
+                quiet,
+            };
+        }
         match args.scenario {
             Scenario::Calm => Self {
-                rungs: &[],
+                rungs: Some(&[]),
                 done: &[],
                 killer: Killer::Nobody,
                 kill_after: "",
                 quiet: Duration::from_secs(20),
             },
             Scenario::Slide => Self {
-                rungs: &["R1", "R2"],
+                rungs: Some(&["R1", "R2"]),
                 done: &["R1", "R2"],
                 killer: Killer::Nobody,
                 kill_after: "",
                 quiet,
             },
             Scenario::Crash => Self {
-                rungs: &["R1", "R2", "R3", "R4"],
+                rungs: Some(&["R1", "R2", "R3", "R4"]),
                 done: &["R1", "R2", "R3", "R4"],
                 killer,
                 kill_after: "R3",
@@ -60,14 +70,14 @@ impl Expectation {
             },
             // A foreign order stops entries at once; only a person decides that keys must die.
             Scenario::Rogue => Self {
-                rungs: &["X"],
+                rungs: Some(&["X"]),
                 done: &["X"],
                 killer: Killer::Operator,
                 kill_after: "X",
                 quiet,
             },
             Scenario::Blind => Self {
-                rungs: &["B1", "B2", "B3"],
+                rungs: Some(&["B1", "B2", "B3"]),
                 done: &["B3"],
                 killer: Killer::Nobody,
                 kill_after: "",
@@ -76,10 +86,23 @@ impl Expectation {
         }
     }
 
-    /// Whether everything that must happen has happened.
+    /// Whether everything that must happen has happened. A market from a file goes on to the end
+    /// of the run.
     pub(crate) fn is_complete(&self, watch: &Watch) -> bool {
-        self.rungs.iter().all(|rung| watch.has_fired(rung))
-            && self.done.iter().all(|rung| watch.is_done(rung))
+        let fired = |rungs: &[&str]| rungs.iter().all(|rung| watch.has_fired(rung));
+        self.rungs.is_some_and(fired) && self.done.iter().all(|rung| watch.is_done(rung))
+    }
+
+    /// Who must have killed, after what was seen.
+    pub(crate) fn killer(&self, watch: &Watch) -> Killer {
+        let (fatal, killer) = match self.killer {
+            Killer::Ladder => ("R4", Killer::Ladder),
+            killer => (self.kill_after, killer),
+        };
+        match self.rungs.is_some() || watch.has_fired(fatal) {
+            true => killer,
+            false => Killer::Nobody,
+        }
     }
 }
 
@@ -87,11 +110,8 @@ impl Expectation {
 pub(crate) fn judge(expected: Expectation, watch: &Watch, kill: &Kill) -> Vec<String> {
     let mut failures = Vec::new();
     let fired: Vec<_> = watch.fired.iter().map(|f| f.rung.as_str()).collect();
-    if fired != expected.rungs {
-        failures.push(format!(
-            "rungs fired: {fired:?}, expected {:?}",
-            expected.rungs
-        ));
+    if let Some(rungs) = expected.rungs.filter(|rungs| fired != *rungs) {
+        failures.push(format!("rungs fired: {fired:?}, expected {rungs:?}"));
     }
     for rung in expected.done.iter().filter(|rung| !watch.is_done(rung)) {
         let of_rung = watch.actions.iter().filter(|a| a.rung == **rung);
@@ -100,7 +120,7 @@ pub(crate) fn judge(expected: Expectation, watch: &Watch, kill: &Kill) -> Vec<St
             .collect();
         failures.push(format!("the action of {rung} did not end well: {seen:?}"));
     }
-    let wanted = match expected.killer {
+    let wanted = match expected.killer(watch) {
         Killer::Nobody => None,
         Killer::Operator => Some("operator"),
         Killer::Ladder => Some("ladder"),

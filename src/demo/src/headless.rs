@@ -67,7 +67,7 @@ async fn run(
             }
         }
     }
-    match expected.killer {
+    match expected.killer(watch) {
         Killer::Ladder => Some(ladder_kill(world).await),
         Killer::Operator | Killer::Nobody => kill,
     }
@@ -189,6 +189,7 @@ async fn collect(
         ok: failures.is_empty(),
         scenario: args.scenario.as_str(),
         seed: args.seed,
+        speed: args.speed(),
         failures,
         rungs: watch.fired,
         kill,

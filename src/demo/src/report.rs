@@ -11,6 +11,8 @@ pub(crate) struct Report {
     pub(crate) ok: bool,
     pub(crate) scenario: &'static str,
     pub(crate) seed: u64,
+    /// How many times faster than shown the price moved.
+    pub(crate) speed: f64,
     /// What did not happen as it must, in words; empty when `ok`.
     pub(crate) failures: Vec<String>,
     pub(crate) rungs: Vec<Fired>,

@@ -112,3 +112,15 @@ fn four_decimals(nav: &str) -> String {
         None => nav.to_owned(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_nav_is_cut_and_never_rounded_towards_safety() {
+        assert_eq!(four_decimals("0.949999999999"), "0.9499");
+        assert_eq!(four_decimals("1.0"), "1.0");
+        assert_eq!(four_decimals("0"), "0");
+    }
+}
