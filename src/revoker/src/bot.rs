@@ -1,6 +1,6 @@
 //! Asks the bot to open nothing more. Best effort: the bot may be dead, or the thief.
 
-use crate::vault::{Told, without_url};
+use crate::told::{Told, without_url};
 use fusebox_custody::Secret;
 use std::time::Duration;
 

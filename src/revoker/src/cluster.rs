@@ -1,9 +1,8 @@
 //! The calls that change something in Kubernetes: scale to zero, delete pods and secrets, refresh
 //! and restart after a rotation. It never scales up.
 
-use crate::vault::{Told, without_url};
+use crate::told::{Answer, Told, ask};
 use fusebox_custody::Secret;
-use fusebox_domain::clean_line;
 use reqwest::Method;
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -171,20 +170,14 @@ impl Cluster {
         if let Some(body) = body {
             request = request.header("Content-Type", kind).body(body.to_string());
         }
-        let response = match request.send().await {
-            Ok(response) => response,
-            Err(e) => return (Told::Unknown(without_url(e)), Value::Null),
+        let Answer {
+            status,
+            words,
+            body,
+        } = match ask(request, "/message").await {
+            Ok(answer) => answer,
+            Err(why) => return (Told::Unknown(why), Value::Null),
         };
-        let status = response.status().as_u16();
-        let body: Value = match response.bytes().await {
-            Ok(bytes) => serde_json::from_slice(&bytes).unwrap_or(Value::Null),
-            Err(e) => return (Told::Unknown(without_url(e)), Value::Null),
-        };
-        let reason = body
-            .get("message")
-            .and_then(Value::as_str)
-            .unwrap_or("no reason given");
-        let words = format!("HTTP {status}: {}", clean_line(reason, 120));
         let told = match status {
             200..=299 => Told::Yes,
             404 => Told::Absent,

@@ -16,6 +16,7 @@
 //! | `authorization`, `touches` | the right to act; security keys, counters, spent nonces |
 //! | `intents`, `run`, `runs` | the record, one run, all runs and what resumes after a crash |
 //! | `exchange`, `vault`, `cluster`, `bot` | every call that changes something outside |
+//! | `told` | how the last three are asked, and what they said |
 //! | `operator`, `breaker` | the two sockets |
 //! | `inventory`, `eye` | the watch over the keys; the own ladder |
 //! | `registry`, `controls`, `lister`, `pace` | keys in memory, positive controls, shared listings, rate limits |
@@ -62,6 +63,7 @@ mod resume;
 mod rotate;
 mod run;
 mod runs;
+mod told;
 mod touches;
 mod vault;
 mod world;

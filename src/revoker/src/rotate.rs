@@ -11,7 +11,7 @@
 use crate::exchange::NewKey;
 use crate::plan::{Rotate, RotatedKey};
 use crate::run::{End, Run};
-use crate::vault::Told;
+use crate::told::Told;
 use crate::world::{World, now_ms};
 use crate::{intents::Entry, kill, outcome::Fact, outcome::outcome, registry};
 use fusebox_domain::{ApiKeyId, KeyName};

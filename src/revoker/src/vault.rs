@@ -1,24 +1,12 @@
 //! The calls that change something in Vault: destroy, write, revoke leases. Reading is custody's.
 
+use crate::told::{Answer, Told, ask};
 use fusebox_custody::Secret;
-use fusebox_domain::{ApiKeyId, clean_line};
+use fusebox_domain::ApiKeyId;
 use serde_json::{Value, json};
 use std::time::Duration;
 
 const CALL_LIMIT: Duration = Duration::from_secs(3);
-
-/// What came of a call, as far as anyone can know.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Told {
-    /// The other side says it did.
-    Yes,
-    /// It is not there.
-    Absent,
-    /// It refused, with the reason.
-    No(String),
-    /// Nobody knows: no answer, sealed, an error of the server.
-    Unknown(String),
-}
 
 pub(crate) struct Vault {
     http: reqwest::Client,
@@ -119,20 +107,14 @@ impl Vault {
                 .header("Content-Type", "application/json")
                 .body(body.to_string());
         }
-        let response = match request.send().await {
-            Ok(response) => response,
-            Err(e) => return (Told::Unknown(without_url(e)), Value::Null),
+        let Answer {
+            status,
+            words,
+            body,
+        } = match ask(request, "/errors/0").await {
+            Ok(answer) => answer,
+            Err(why) => return (Told::Unknown(why), Value::Null),
         };
-        let status = response.status().as_u16();
-        let body: Value = match response.bytes().await {
-            Ok(bytes) => serde_json::from_slice(&bytes).unwrap_or(Value::Null),
-            Err(e) => return (Told::Unknown(without_url(e)), Value::Null),
-        };
-        let reason = body
-            .pointer("/errors/0")
-            .and_then(Value::as_str)
-            .unwrap_or("no reason given");
-        let words = format!("HTTP {status}: {}", clean_line(reason, 120));
         let told = match status {
             200..=299 => Told::Yes,
             404 => Told::Absent,
@@ -142,11 +124,4 @@ impl Vault {
         };
         (told, body)
     }
-}
-
-pub(crate) fn without_url(error: reqwest::Error) -> String {
-    if error.is_timeout() {
-        return "no answer in time".to_owned();
-    }
-    clean_line(&error.without_url().to_string(), 120)
 }

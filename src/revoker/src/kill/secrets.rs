@@ -3,7 +3,7 @@
 use super::gates::Gates;
 use crate::plan::{Contain, PlannedKey};
 use crate::run::{End, Run};
-use crate::vault::Told;
+use crate::told::Told;
 use crate::world::World;
 use futures_util::future::join_all;
 use std::time::Duration;

@@ -2,7 +2,7 @@
 
 use crate::plan::Contain;
 use crate::run::{End, Run};
-use crate::vault::Told;
+use crate::told::Told;
 use crate::world::World;
 use fusebox_domain::AccountName;
 use futures_util::future::join_all;
